@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# test-long.sh - the suites under sanitizers, and minutes of fuzzing.
+#
+# TOLLGATE_SLOW=1 tells the tests that everything takes its time and that the
+# long loops are wanted. A report of a sanitizer is a failure even when the
+# test that caused it did not notice.
+source "$(dirname "$0")/lib.sh"
+source tools/results.sh
+find_conformance
+use_node
+export TOLLGATE_SLOW=1
+
+no_reports() # NAME FOLDER
+{
+    local file found=0
+
+    for file in "$2"/*; do
+        [ -s "$file" ] || continue
+        found=1
+        echo "$file:"
+        head -n 60 "$file"
+    done
+    if [ $found = 1 ]; then
+        count_part "$1: reports in $2" 1
+    fi
+}
+
+suites_under() # NAME DIR SANITIZER
+{
+    local name=$1 dir=$2 reports=$root/$2/reports
+
+    step "build with $name" \
+        tools/build.sh "$dir" -DTOLLGATE_SANITIZE="$3" || return 0
+    run_unit_tests "unit tests under $name" "$dir"
+
+    rm -rf "$reports"
+    mkdir -p "$reports"
+    export ASAN_OPTIONS=log_path=$reports/asan:detect_leaks=1
+    export UBSAN_OPTIONS=log_path=$reports/ubsan:print_stacktrace=1
+    export TSAN_OPTIONS=log_path=$reports/tsan:halt_on_error=0
+    run_end_to_end "end-to-end tests under $name" "$dir"
+    unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+    no_reports "$name" "$reports"
+}
+
+if step "packages of the end-to-end tests" install_test_packages; then
+    suites_under "ASan and UBSan" "$build-asan" address
+    suites_under "TSan" "$build-tsan" thread
+fi
+run_fuzzers "fuzzers, ${FUZZ_SECONDS:-120} s each" "${FUZZ_SECONDS:-120}"
+finish_with_results
