@@ -1,0 +1,398 @@
+/* message.c - names with an id, and what a method or a status stands for.
+ *
+ * field_id() runs for every field of every message, so it is a perfect hash:
+ * one slot to look at, one comparison to be sure. The multiplier was found by
+ * trying; the unit test puts every name through it, so a new name that
+ * collides cannot go unnoticed (then: try other multipliers).
+ */
+#include "http/message.h"
+
+#include "http/field_table.h"
+
+/* clang-format off */
+/* The canonical spellings. */
+static const struct str names[FIELD_COUNT] = {
+    [FIELD_ACCEPT] = { "Accept", 6 },
+    [FIELD_ACCESS_CONTROL_REQUEST_HEADERS] =
+        { "Access-Control-Request-Headers", 30 },
+    [FIELD_ACCESS_CONTROL_REQUEST_METHOD] =
+        { "Access-Control-Request-Method", 29 },
+    [FIELD_ACTIVITYID] = { "activityid", 10 },
+    [FIELD_AUTHORIZATION] = { "Authorization", 13 },
+    [FIELD_CONNECTION] = { "Connection", 10 },
+    [FIELD_CONTENT_LENGTH] = { "Content-Length", 14 },
+    [FIELD_CONTENT_LOCATION] = { "Content-Location", 16 },
+    [FIELD_CONTENT_TYPE] = { "Content-Type", 12 },
+    [FIELD_DATE] = { "Date", 4 },
+    [FIELD_EXPECT] = { "Expect", 6 },
+    [FIELD_FORWARDED] = { "Forwarded", 9 },
+    [FIELD_HOST] = { "Host", 4 },
+    [FIELD_HTTP2_SETTINGS] = { "HTTP2-Settings", 14 },
+    [FIELD_KEEP_ALIVE] = { "Keep-Alive", 10 },
+    [FIELD_LOCATION] = { "Location", 8 },
+    [FIELD_ORIGIN] = { "Origin", 6 },
+    [FIELD_PROXY] = { "Proxy", 5 },
+    [FIELD_PROXY_AUTHENTICATE] = { "Proxy-Authenticate", 18 },
+    [FIELD_PROXY_AUTHORIZATION] = { "Proxy-Authorization", 19 },
+    [FIELD_PROXY_CONNECTION] = { "Proxy-Connection", 16 },
+    [FIELD_REFERER] = { "Referer", 7 },
+    [FIELD_RETRY_AFTER] = { "Retry-After", 11 },
+    [FIELD_SERVER] = { "Server", 6 },
+    [FIELD_SOAPACTION] = { "SOAPAction", 10 },
+    [FIELD_TE] = { "TE", 2 },
+    [FIELD_TRAILER] = { "Trailer", 7 },
+    [FIELD_TRANSFER_ENCODING] = { "Transfer-Encoding", 17 },
+    [FIELD_UPGRADE] = { "Upgrade", 7 },
+    [FIELD_USER_AGENT] = { "User-Agent", 10 },
+    [FIELD_VARY] = { "Vary", 4 },
+    [FIELD_VIA] = { "Via", 3 },
+    [FIELD_X_FORWARDED_FOR] = { "X-Forwarded-For", 15 },
+    [FIELD_X_FORWARDED_HOST] = { "X-Forwarded-Host", 16 },
+    [FIELD_X_FORWARDED_PORT] = { "X-Forwarded-Port", 16 },
+    [FIELD_X_FORWARDED_PROTO] = { "X-Forwarded-Proto", 17 },
+    [FIELD_X_REAL_IP] = { "X-Real-IP", 9 },
+};
+
+const struct field_key field_keys[FIELD_COUNT] = {
+    [FIELD_ACCEPT] = { "accept", 6 },
+    [FIELD_ACCESS_CONTROL_REQUEST_HEADERS] =
+        { "access-control-request-headers", 30 },
+    [FIELD_ACCESS_CONTROL_REQUEST_METHOD] =
+        { "access-control-request-method", 29 },
+    [FIELD_ACTIVITYID] = { "activityid", 10 },
+    [FIELD_AUTHORIZATION] = { "authorization", 13 },
+    [FIELD_CONNECTION] = { "connection", 10 },
+    [FIELD_CONTENT_LENGTH] = { "content-length", 14 },
+    [FIELD_CONTENT_LOCATION] = { "content-location", 16 },
+    [FIELD_CONTENT_TYPE] = { "content-type", 12 },
+    [FIELD_DATE] = { "date", 4 },
+    [FIELD_EXPECT] = { "expect", 6 },
+    [FIELD_FORWARDED] = { "forwarded", 9 },
+    [FIELD_HOST] = { "host", 4 },
+    [FIELD_HTTP2_SETTINGS] = { "http2-settings", 14 },
+    [FIELD_KEEP_ALIVE] = { "keep-alive", 10 },
+    [FIELD_LOCATION] = { "location", 8 },
+    [FIELD_ORIGIN] = { "origin", 6 },
+    [FIELD_PROXY] = { "proxy", 5 },
+    [FIELD_PROXY_AUTHENTICATE] = { "proxy-authenticate", 18 },
+    [FIELD_PROXY_AUTHORIZATION] = { "proxy-authorization", 19 },
+    [FIELD_PROXY_CONNECTION] = { "proxy-connection", 16 },
+    [FIELD_REFERER] = { "referer", 7 },
+    [FIELD_RETRY_AFTER] = { "retry-after", 11 },
+    [FIELD_SERVER] = { "server", 6 },
+    [FIELD_SOAPACTION] = { "soapaction", 10 },
+    [FIELD_TE] = { "te", 2 },
+    [FIELD_TRAILER] = { "trailer", 7 },
+    [FIELD_TRANSFER_ENCODING] = { "transfer-encoding", 17 },
+    [FIELD_UPGRADE] = { "upgrade", 7 },
+    [FIELD_USER_AGENT] = { "user-agent", 10 },
+    [FIELD_VARY] = { "vary", 4 },
+    [FIELD_VIA] = { "via", 3 },
+    [FIELD_X_FORWARDED_FOR] = { "x-forwarded-for", 15 },
+    [FIELD_X_FORWARDED_HOST] = { "x-forwarded-host", 16 },
+    [FIELD_X_FORWARDED_PORT] = { "x-forwarded-port", 16 },
+    [FIELD_X_FORWARDED_PROTO] = { "x-forwarded-proto", 17 },
+    [FIELD_X_REAL_IP] = { "x-real-ip", 9 },
+};
+/* clang-format on */
+
+const uint8_t field_slots[FIELD_SLOTS] = {
+    [1] = FIELD_PROXY,
+    [6] = FIELD_VARY,
+    [7] = FIELD_HTTP2_SETTINGS,
+    [9] = FIELD_CONTENT_LOCATION,
+    [11] = FIELD_EXPECT,
+    [13] = FIELD_REFERER,
+    [14] = FIELD_ACCESS_CONTROL_REQUEST_METHOD,
+    [19] = FIELD_TE,
+    [21] = FIELD_ORIGIN,
+    [23] = FIELD_UPGRADE,
+    [24] = FIELD_HOST,
+    [27] = FIELD_CONTENT_TYPE,
+    [30] = FIELD_AUTHORIZATION,
+    [32] = FIELD_ACTIVITYID,
+    [36] = FIELD_FORWARDED,
+    [43] = FIELD_PROXY_CONNECTION,
+    [47] = FIELD_X_REAL_IP,
+    [50] = FIELD_X_FORWARDED_PORT,
+    [52] = FIELD_CONTENT_LENGTH,
+    [60] = FIELD_CONNECTION,
+    [63] = FIELD_PROXY_AUTHENTICATE,
+    [66] = FIELD_USER_AGENT,
+    [71] = FIELD_LOCATION,
+    [74] = FIELD_TRANSFER_ENCODING,
+    [79] = FIELD_DATE,
+    [81] = FIELD_PROXY_AUTHORIZATION,
+    [97] = FIELD_VIA,
+    [103] = FIELD_TRAILER,
+    [106] = FIELD_RETRY_AFTER,
+    [108] = FIELD_X_FORWARDED_PROTO,
+    [111] = FIELD_X_FORWARDED_FOR,
+    [112] = FIELD_KEEP_ALIVE,
+    [113] = FIELD_SERVER,
+    [116] = FIELD_ACCESS_CONTROL_REQUEST_HEADERS,
+    [119] = FIELD_ACCEPT,
+    [120] = FIELD_SOAPACTION,
+    [127] = FIELD_X_FORWARDED_HOST,
+};
+
+/* True when bytes differ from those of one of our names by more than the case.
+ * Of the bytes in our names only letters have the 0x40 bit, so only there the
+ * 0x20 bit may differ. */
+static inline bool differ8(const char *p, const char *known)
+{
+    uint64_t a, b;
+
+    memcpy(&a, p, 8);
+    memcpy(&b, known, 8);
+    return ((a ^ b) & ~(b >> 1 & 0x2020202020202020u)) != 0;
+}
+
+static inline bool differ4(const char *p, const char *known)
+{
+    uint32_t a, b;
+
+    memcpy(&a, p, 4);
+    memcpy(&b, known, 4);
+    return ((a ^ b) & ~(b >> 1 & 0x20202020u)) != 0;
+}
+
+/* Words, the last one overlapping the one before it. */
+static bool same_name(const char *p, const char *known, size_t len)
+{
+    size_t i;
+
+    if (len >= 8) {
+        for (i = 0; i + 8 < len; i += 8) {
+            if (differ8(p + i, known + i))
+                return false;
+        }
+        return !differ8(p + len - 8, known + len - 8);
+    }
+    if (len >= 4)
+        return !differ4(p, known) && !differ4(p + len - 4, known + len - 4);
+    for (i = 0; i < len; i++) {
+        if (char_lower(p[i]) != known[i])
+            return false;
+    }
+    return true;
+}
+
+enum field field_id(struct str name)
+{
+    enum field id;
+
+    if (name.len < FIELD_NAME_MIN || name.len > FIELD_NAME_MAX)
+        return FIELD_OTHER;
+    id = field_candidate(name.p, name.len);
+    if (field_keys[id].len == name.len &&
+        same_name(name.p, field_keys[id].lower, name.len))
+        return id;
+    return FIELD_OTHER;
+}
+
+struct str field_name(enum field id)
+{
+    return id > FIELD_OTHER && id < FIELD_COUNT ? names[id] : STR("");
+}
+
+bool field_hop_by_hop(enum field id)
+{
+    return FIELDS_HOP_BY_HOP >> id & 1;
+}
+
+static const struct str methods[METHOD_COUNT] = {
+    [METHOD_GET] = { "GET", 3 },         [METHOD_HEAD] = { "HEAD", 4 },
+    [METHOD_POST] = { "POST", 4 },       [METHOD_PUT] = { "PUT", 3 },
+    [METHOD_DELETE] = { "DELETE", 6 },   [METHOD_PATCH] = { "PATCH", 5 },
+    [METHOD_OPTIONS] = { "OPTIONS", 7 }, [METHOD_TRACE] = { "TRACE", 5 },
+    [METHOD_CONNECT] = { "CONNECT", 7 }, [METHOD_QUERY] = { "QUERY", 5 },
+};
+
+static enum method method_if(struct str token, enum method m)
+{
+    return str_eq(token, methods[m]) ? m : METHOD_OTHER;
+}
+
+enum method method_id(struct str token)
+{
+    if (token.len < 3 || token.len > 7)
+        return METHOD_OTHER;
+    switch (token.p[0]) {
+    case 'G':
+        return method_if(token, METHOD_GET);
+    case 'H':
+        return method_if(token, METHOD_HEAD);
+    case 'P':
+        return method_if(token, token.p[1] == 'O'   ? METHOD_POST
+                                : token.p[1] == 'U' ? METHOD_PUT
+                                                    : METHOD_PATCH);
+    case 'D':
+        return method_if(token, METHOD_DELETE);
+    case 'O':
+        return method_if(token, METHOD_OPTIONS);
+    case 'T':
+        return method_if(token, METHOD_TRACE);
+    case 'C':
+        return method_if(token, METHOD_CONNECT);
+    case 'Q':
+        return method_if(token, METHOD_QUERY);
+    default:
+        return METHOD_OTHER;
+    }
+}
+
+struct str method_name(enum method m)
+{
+    return m > METHOD_OTHER && m < METHOD_COUNT ? methods[m] : STR("");
+}
+
+bool method_idempotent(enum method m)
+{
+    return m == METHOD_GET || m == METHOD_HEAD || m == METHOD_PUT ||
+           m == METHOD_DELETE || m == METHOD_OPTIONS || m == METHOD_TRACE ||
+           m == METHOD_QUERY;
+}
+
+const struct header *message_find(const struct message *m, struct str name)
+{
+    enum field id = field_id(name);
+    uint32_t i;
+
+    if (id != FIELD_OTHER && m->first[id])
+        return message_get(m, id);
+    for (i = 0; i < m->count; i++) {
+        if (m->headers[i].id == id &&
+            (id != FIELD_OTHER || str_eq_nocase(m->headers[i].name, name)))
+            return &m->headers[i];
+    }
+    return NULL;
+}
+
+struct str status_reason(unsigned status)
+{
+    switch (status) {
+    case 100:
+        return STR("Continue");
+    case 101:
+        return STR("Switching Protocols");
+    case 102:
+        return STR("Processing");
+    case 103:
+        return STR("Early Hints");
+    case 200:
+        return STR("OK");
+    case 201:
+        return STR("Created");
+    case 202:
+        return STR("Accepted");
+    case 203:
+        return STR("Non-Authoritative Information");
+    case 204:
+        return STR("No Content");
+    case 205:
+        return STR("Reset Content");
+    case 206:
+        return STR("Partial Content");
+    case 207:
+        return STR("Multi-Status");
+    case 208:
+        return STR("Already Reported");
+    case 226:
+        return STR("IM Used");
+    case 300:
+        return STR("Multiple Choices");
+    case 301:
+        return STR("Moved Permanently");
+    case 302:
+        return STR("Found");
+    case 303:
+        return STR("See Other");
+    case 304:
+        return STR("Not Modified");
+    case 305:
+        return STR("Use Proxy");
+    case 307:
+        return STR("Temporary Redirect");
+    case 308:
+        return STR("Permanent Redirect");
+    case 400:
+        return STR("Bad Request");
+    case 401:
+        return STR("Unauthorized");
+    case 402:
+        return STR("Payment Required");
+    case 403:
+        return STR("Forbidden");
+    case 404:
+        return STR("Not Found");
+    case 405:
+        return STR("Method Not Allowed");
+    case 406:
+        return STR("Not Acceptable");
+    case 407:
+        return STR("Proxy Authentication Required");
+    case 408:
+        return STR("Request Timeout");
+    case 409:
+        return STR("Conflict");
+    case 410:
+        return STR("Gone");
+    case 411:
+        return STR("Length Required");
+    case 412:
+        return STR("Precondition Failed");
+    case 413:
+        return STR("Content Too Large");
+    case 414:
+        return STR("URI Too Long");
+    case 415:
+        return STR("Unsupported Media Type");
+    case 416:
+        return STR("Range Not Satisfiable");
+    case 417:
+        return STR("Expectation Failed");
+    case 421:
+        return STR("Misdirected Request");
+    case 422:
+        return STR("Unprocessable Content");
+    case 423:
+        return STR("Locked");
+    case 424:
+        return STR("Failed Dependency");
+    case 425:
+        return STR("Too Early");
+    case 426:
+        return STR("Upgrade Required");
+    case 428:
+        return STR("Precondition Required");
+    case 429:
+        return STR("Too Many Requests");
+    case 431:
+        return STR("Request Header Fields Too Large");
+    case 451:
+        return STR("Unavailable For Legal Reasons");
+    case 500:
+        return STR("Internal Server Error");
+    case 501:
+        return STR("Not Implemented");
+    case 502:
+        return STR("Bad Gateway");
+    case 503:
+        return STR("Service Unavailable");
+    case 504:
+        return STR("Gateway Timeout");
+    case 505:
+        return STR("HTTP Version Not Supported");
+    case 506:
+        return STR("Variant Also Negotiates");
+    case 507:
+        return STR("Insufficient Storage");
+    case 508:
+        return STR("Loop Detected");
+    case 511:
+        return STR("Network Authentication Required");
+    default:
+        return STR("");
+    }
+}

@@ -1,0 +1,162 @@
+/* server.h - the side that clients talk to: requests in, replies out.
+ *
+ * A stream is one request and its reply, whatever protocol carries it; the
+ * handler embeds struct http_stream at the start of its own struct, of
+ * stream_size bytes, made and freed by the server. The order of calls:
+ *
+ *   on_request            the head is whole; request is filled
+ *   on_body*              body bytes, all must be taken
+ *   on_body_end           the request is whole (also when it had no body)
+ *   on_drained*           unsent reply bytes have gone
+ *   on_end                once, last: the reply was sent, or the client left
+ *                         (s->aborted); the stream is freed afterwards
+ *
+ * The handler answers with http_respond(), http_body(), http_finish(), at any
+ * time, from inside a callback or later. Threads: a stream belongs to the
+ * thread of its connection.
+ */
+#ifndef TG_HTTP_SERVER_H
+#define TG_HTTP_SERVER_H
+
+#include "http/h1.h"
+#include "net/conn.h"
+
+struct http_stream;
+struct http_conn;
+
+struct http_handler {
+    size_t stream_size; /* at least sizeof(struct http_stream) */
+    void (*on_request)(struct http_stream *s);
+    void (*on_body)(struct http_stream *s, char *p, size_t n);
+    /* trailers: whole lines with CRLF, validated; often empty. */
+    void (*on_body_end)(struct http_stream *s, struct str trailers);
+    void (*on_drained)(struct http_stream *s);
+    void (*on_end)(struct http_stream *s);
+    /* The reply to a request that could not be read (status of h1_error, or
+     * 408, 503): fills r. NULL: an empty body. */
+    void (*on_refused)(struct http_conn *c, unsigned status,
+                       struct str *body, struct str *content_type);
+    void *arg; /* the handler's own */
+};
+
+/* Ceilings and time-outs; 0 in *_ms or a rate means none. */
+struct http_limits {
+    uint64_t head_size;      /* bytes of request line and fields */
+    uint64_t target_size;    /* bytes of the request target: 414 */
+    uint64_t headers;        /* fields */
+    uint64_t body_size;      /* 0: none: 413 */
+    uint64_t pipelined;      /* bytes read ahead of the current call */
+    uint64_t handshake_ms;   /* TLS, and a PROXY header */
+    uint64_t head_ms;        /* from the first byte of a head to its end */
+    uint64_t idle_ms;        /* between calls */
+    uint64_t rate_ms;        /* the span over which rates are looked at */
+    uint64_t rate;           /* bytes/s a body or reply must move at least */
+    uint64_t linger_ms;      /* reading on after a refusal, so it arrives */
+};
+
+/* What a listener gives its connections; immutable, counted. */
+struct http_server {
+    _Atomic uint32_t refs;
+    const struct http_handler *handler;
+    struct http_limits limits;
+    struct tls_context *tls; /* NULL: plain */
+    bool proxy_protocol;     /* from trusted peers */
+    bool (*trusted)(void *arg, const struct sockaddr *peer);
+    void *trusted_arg;
+    /* A connection ended; ip: the socket's peer, whatever PROXY said. */
+    void (*on_conn_end)(void *arg, const uint8_t ip[16]);
+    void (*on_free)(struct http_server *s); /* frees what arg names */
+    void *arg;
+};
+struct http_server *http_server_ref(struct http_server *s);
+void http_server_unref(struct http_server *s);
+
+struct client_address {
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;
+    uint8_t text_len;
+    bool unix_socket;
+    char text[46]; /* numeric, no port */
+};
+void client_address_set(struct client_address *a, const struct sockaddr *sa);
+
+struct http_stream {
+    struct http_conn *conn;
+    struct arena *arena; /* lives as long as the stream */
+    struct message request;
+    uint64_t start_us; /* loop_now_us() when the head was whole */
+    uint64_t body_in, body_out; /* bytes of bodies */
+    uint16_t status;   /* of the reply; 0: none yet */
+    bool request_done, reply_started, reply_done, aborted;
+    bool reply_chunked, reply_bodyless;
+    bool reply_cut; /* the reply ended before its announced end */
+    uint64_t reply_left; /* BODY_LENGTH */
+    uint8_t reply_body;  /* enum body_kind */
+};
+
+struct http_reply {
+    unsigned status;
+    struct str reason;          /* empty: the standard phrase */
+    const struct message *from; /* fields to pass on but hop-by-hop and skip */
+    uint64_t skip;              /* bit per enum field */
+    const struct header *extra; /* further fields */
+    size_t extras;
+    enum body_kind body; /* CLOSE: of unknown length */
+    uint64_t length;
+    bool close; /* end the connection after this reply */
+};
+
+/* Once per stream (informational ones before it). Framing, Date and
+ * Connection are written by the protocol. */
+void http_respond(struct http_stream *s, const struct http_reply *r);
+void http_inform(struct http_stream *s, unsigned status,
+                 const struct message *from, uint64_t skip);
+void http_body(struct http_stream *s, const void *p, size_t n);
+/* The last body bytes (n may be 0) and the end. The stream may be freed when
+ * this returns. trailers: whole lines with CRLF, sent when the reply is
+ * chunked. */
+void http_finish(struct http_stream *s, const void *p, size_t n,
+                 struct str trailers);
+/* A whole small reply. */
+void http_reply_text(struct http_stream *s, unsigned status,
+                     struct str content_type, struct str body,
+                     const struct header *extra, size_t extras);
+/* The reply cannot be finished: the client must see that it is cut. */
+void http_cut(struct http_stream *s);
+/* Stop and go on reading the request's body. */
+void http_pause(struct http_stream *s);
+void http_resume(struct http_stream *s);
+size_t http_unsent(const struct http_stream *s);
+
+/* One connection. */
+struct loop *http_conn_loop(const struct http_conn *c);
+const struct http_server *http_conn_server(const struct http_conn *c);
+/* The peer, or what its PROXY header says. */
+const struct client_address *http_conn_peer(const struct http_conn *c);
+/* The socket's peer may speak for others (X-Forwarded-For …). */
+bool http_conn_trusted(const struct http_conn *c);
+struct tls *http_conn_tls(const struct http_conn *c);
+
+/* All connections of one thread. */
+struct http_conns {
+    struct loop *loop;
+    struct http_conn *first;
+    uint32_t count; /* written by the thread, read by any */
+    _Atomic uint32_t shared_count;
+    bool draining;
+};
+/* Takes over an accepted descriptor. */
+void http_accept(struct http_conns *all, struct http_server *server, int fd,
+                 const struct address *peer);
+/* No new call is begun on a connection: idle ones are closed, others after
+ * the reply in hand. */
+void http_drain(struct http_conns *all);
+/* Closes idle connections, the longest idle first, at most n; returns how
+ * many. For want of descriptors. */
+unsigned http_shed_idle(struct http_conns *all, unsigned n);
+/* Ends all at once. */
+void http_close_all(struct http_conns *all);
+/* Frees this thread's recycled memory. */
+void http_thread_done(void);
+
+#endif
