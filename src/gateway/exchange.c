@@ -1,0 +1,365 @@
+/* exchange.c - a call from its head to its end: who it is for, the chain, the
+ * reply. What goes to and comes from the backend is in proxy.c.
+ */
+#include "gateway/exchange.h"
+
+#include "base/budget.h"
+#include "base/log.h"
+#include "format/uri.h"
+#include "gateway/forwarding.h"
+#include "gateway/proxy.h"
+#include "gateway/worker.h"
+
+static struct exchange *of(struct http_stream *s)
+{
+    return (struct exchange *)s;
+}
+
+/* Replies of our own */
+
+void exchange_add_field(struct exchange *x, struct str name, struct str value)
+{
+    must(x->field_count < REPLY_FIELDS_MAX);
+    x->fields[x->field_count++] =
+        (struct header){ .name = name, .value = value };
+}
+
+static bool is_soap(const struct message *m)
+{
+    struct str type = message_value(m, FIELD_CONTENT_TYPE);
+
+    return message_get(m, FIELD_SOAPACTION) ||
+           str_eq_nocase(str_head(type, 8), STR("text/xml")) ||
+           str_eq_nocase(str_head(type, 20), STR("application/soap+xml"));
+}
+
+void exchange_refuse(struct exchange *x, const struct refusal *r)
+{
+    const struct settings *s = x->worker->snapshot->settings;
+    struct str type, body;
+
+    x->refusal = r;
+    x->state = X_OVER;
+    body = refusal_body(x->s.arena, r, is_soap(&x->s.request),
+                        (enum errors)s->gateway.errors, &type);
+    http_reply_text(&x->s, r->status, type, body, x->fields, x->field_count);
+}
+
+void exchange_answer(struct exchange *x, unsigned status)
+{
+    x->state = X_OVER;
+    http_reply_text(&x->s, status, STR_NULL, STR(""), x->fields,
+                    x->field_count);
+}
+
+/* What a request says about itself */
+
+static bool good_id(struct str id)
+{
+    if (id.len == 0 || id.len > 64)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.p[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+/* A random UUID, version 4. */
+static struct str new_id(struct exchange *x)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *out = arena_raw(x->s.arena, 36);
+    uint64_t bits[2] = { rng_next(&x->worker->rng),
+                         rng_next(&x->worker->rng) };
+    size_t at = 0;
+
+    for (size_t i = 0; i < 32; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            out[at++] = '-';
+        out[at++] = hex[bits[i / 16] >> i % 16 * 4 & 15];
+    }
+    out[14] = '4';
+    out[19] = hex[8 + (bits[1] & 3)];
+    return str_from(out, 36);
+}
+
+static void identify(struct exchange *x)
+{
+    struct str id = message_value(&x->s.request, FIELD_ACTIVITYID);
+
+    x->activityid = good_id(id) ? id : new_id(x);
+    exchange_add_field(x, STR("activityid"), x->activityid);
+}
+
+/* "X_Forwarded_For" means X-Forwarded-For to some backends: names that look
+ * like ones we know, but for the underscore, are not passed on. */
+static void drop_lookalikes(struct message *m)
+{
+    char name[40];
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct header *h = &m->headers[i];
+
+        if (h->id != FIELD_OTHER || h->name.len >= sizeof(name) ||
+            !memchr(h->name.p, '_', h->name.len))
+            continue;
+        for (size_t k = 0; k < h->name.len; k++)
+            name[k] = h->name.p[k] == '_' ? '-' : h->name.p[k];
+        if (field_id(str_from(name, h->name.len)) != FIELD_OTHER)
+            h->hop = true;
+    }
+}
+
+static const struct refusal *read_target(struct exchange *x)
+{
+    struct message *m = &x->s.request;
+    char *out;
+    size_t len;
+    bool unchanged;
+
+    if (m->method == METHOD_CONNECT)
+        return refusal_of_status(501);
+    if (m->path.len == 1 && m->path.p[0] == '*')
+        return &refusal_not_found;
+    out = arena_raw(x->s.arena, m->path.len);
+    if (uri_path_normal(m->path, out, &len, &unchanged) ||
+        (m->has_query && !uri_query_valid(m->query)))
+        return &refusal_bad_request;
+    x->path = unchanged ? m->path : str_from(out, len);
+    return NULL;
+}
+
+/* Routing */
+
+static void add_allow(struct exchange *x, uint32_t allowed)
+{
+    struct buf b;
+
+    buf_init(&b, 256);
+    if (allowed & 1u << METHOD_GET)
+        allowed |= 1u << METHOD_HEAD;
+    for (enum method m = METHOD_GET; m < METHOD_COUNT; m++) {
+        if (!(allowed & 1u << m))
+            continue;
+        if (b.len)
+            (void)buf_z(&b, ", ");
+        (void)buf_str(&b, method_name(m));
+    }
+    exchange_add_field(x, STR("Allow"),
+                       arena_copy(x->s.arena, buf_view(&b)));
+    buf_done(&b);
+}
+
+/* Finds API and operation. False: the call was answered. */
+static bool route(struct exchange *x)
+{
+    struct message *m = &x->s.request;
+    uint32_t allowed;
+    size_t context;
+
+    x->api = router_find(x->worker->snapshot->router, m->authority, x->path,
+                         &context);
+    if (!x->api) {
+        exchange_refuse(x, &refusal_not_found);
+        return false;
+    }
+    worker_pin(x->worker, x->api);
+    x->rest = str_skip(x->path, context);
+    cors_reply(&x->api->cors, x);
+    x->op = op_tree_find(x->api->tree, x->rest, m->method, m->method_text,
+                         &allowed);
+    if (x->api->cors.enabled && allowed && cors_is_preflight(x)) {
+        cors_preflight(&x->api->cors, x, allowed);
+        return false;
+    }
+    if (x->op)
+        return true;
+    if (allowed) {
+        add_allow(x, allowed);
+        exchange_refuse(x, &refusal_method);
+    } else {
+        exchange_refuse(x, &refusal_not_found);
+    }
+    return false;
+}
+
+/* The chain */
+
+static void run_chain(struct exchange *x)
+{
+    const struct chain *c = &x->op->chain;
+
+    while (x->next_step < c->count) {
+        const struct step *s = &c->steps[x->next_step++];
+        enum verdict v = VERDICT_NEXT;
+
+        if (s->policy->on_request)
+            v = s->policy->on_request(s->conf, x);
+        if (v != VERDICT_NEXT)
+            return; /* answered, or exchange_resume() goes on */
+    }
+    x->state = X_HOLD;
+    proxy_hold(x);
+}
+
+void exchange_resume(struct exchange *x)
+{
+    run_chain(x);
+}
+
+/* The server's calls */
+
+static void on_request(struct http_stream *s)
+{
+    struct exchange *x = of(s);
+    const struct refusal *refused;
+
+    x->worker = this_worker;
+    proxy_init(x);
+    x->tls = http_conn_tls(s->conn) != NULL;
+    identify(x);
+    forwarding_client(x, x->worker->snapshot->trusted_proxies);
+    refused = read_target(x);
+    if (refused) {
+        exchange_refuse(x, refused);
+        return;
+    }
+    drop_lookalikes(&s->request);
+    if (!route(x))
+        return;
+    x->state = X_CHAIN;
+    run_chain(x);
+}
+
+static void on_body(struct http_stream *s, char *p, size_t n)
+{
+    proxy_request_body(of(s), p, n);
+}
+
+static void on_body_end(struct http_stream *s, struct str trailers)
+{
+    struct exchange *x = of(s);
+
+    x->whole = true;
+    if (x->state != X_OVER)
+        proxy_request_end(x, trailers);
+}
+
+static void on_drained(struct http_stream *s)
+{
+    proxy_reply_drained(of(s));
+}
+
+static uint32_t series_of(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct op *op = x->op;
+    uint32_t id;
+
+    if (!op) {
+        if (!w->has_unmatched_series) {
+            w->unmatched_series = metrics_series(STR(""), STR(""), STR(""),
+                                                 STR(""));
+            w->has_unmatched_series = true;
+        }
+        return w->unmatched_series;
+    }
+    id = atomic_load_explicit(&op->series, memory_order_relaxed);
+    if (!id) {
+        id = metrics_series(op->api->name, op->api->version, op->method_text,
+                            op->path);
+        atomic_store_explicit(&op->series, id, memory_order_relaxed);
+    }
+    return id;
+}
+
+static void log_access(struct exchange *x, uint64_t us)
+{
+    struct worker *w = x->worker;
+    const struct message *m = &x->s.request;
+    struct access_entry e = {
+        .wall_us = loop_wall_us(w->loop) - us,
+        .client = str_from(x->client.text, x->client.text_len),
+        .method = m->method_text,
+        .target = m->target,
+        .minor = m->minor,
+        .status = x->s.status,
+        .bytes_in = x->s.body_in,
+        .bytes_out = x->s.body_out,
+        .duration_us = us,
+        .upstream_us = x->upstream_us,
+        .activityid = x->activityid,
+        .retries = x->tries > 1 ? x->tries - 1 : 0,
+        .request = m,
+    };
+
+    if (x->api) {
+        e.api = x->api->name;
+        e.version = x->api->version;
+    }
+    if (x->op)
+        e.operation = x->op->path;
+    if (x->endpoint)
+        e.endpoint = x->endpoint->endpoint->name;
+    if (x->refusal)
+        e.refusal = str_z(x->refusal->code);
+    access_log_append(w->log, w->snapshot->log_format, &e);
+}
+
+static void on_end(struct http_stream *s)
+{
+    struct exchange *x = of(s);
+    struct worker *w = x->worker;
+    uint64_t us;
+
+    if (!w)
+        return; /* refused before it was an exchange */
+    proxy_abandon(x);
+    timer_clear(&x->timer);
+    us = loop_now_us(w->loop) - s->start_us;
+    metrics_record(w->metrics, series_of(x), s->status, us, s->body_in,
+                   s->body_out);
+    if (w->snapshot->log_format)
+        log_access(x, us);
+    if (x->op)
+        for (uint32_t i = 0; i < x->next_step; i++)
+            if (x->op->chain.steps[i].policy->on_end)
+                x->op->chain.steps[i].policy->on_end(
+                    x->op->chain.steps[i].conf, x);
+    if (x->held) {
+        budget_give(x->held_cap);
+        x_free(x->held);
+    }
+    if (x->api)
+        worker_unpin(w, x->api);
+}
+
+/* A request nobody could read. The text lives until the next one of this
+ * thread. */
+static void on_refused(struct http_conn *c, unsigned status, struct str *body,
+                       struct str *content_type)
+{
+    static _Thread_local struct arena *last;
+    const struct settings *s = this_worker->snapshot->settings;
+
+    (void)c;
+    arena_free(last);
+    last = arena_new();
+    *body = refusal_body(last, refusal_of_status(status), false,
+                         (enum errors)s->gateway.errors, content_type);
+    metrics_add(&this_worker->metrics->requests_refused, 1);
+}
+
+const struct http_handler exchange_handler = {
+    .stream_size = sizeof(struct exchange),
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_body_end = on_body_end,
+    .on_drained = on_drained,
+    .on_end = on_end,
+    .on_refused = on_refused,
+};

@@ -1,0 +1,90 @@
+/* exchange.h - one request and its reply inside the gateway, whatever
+ * protocol carries it.
+ *
+ *   ROUTED -> CHAIN      the operation is known; its steps run
+ *   CHAIN -> HOLD        all said yes; a body is awaited for a moment
+ *   HOLD -> CONNECT      an endpoint was chosen; waits for a connection
+ *   CONNECT -> SENT      the request is under way, the reply awaited
+ *   SENT -> REPLY        its head came and was passed on
+ *   SENT, CONNECT -> PAUSE -> CONNECT   another try
+ *   any -> OVER          a reply was given whole, or the client left
+ */
+#ifndef TG_GATEWAY_EXCHANGE_H
+#define TG_GATEWAY_EXCHANGE_H
+
+#include "gateway/api.h"
+#include "gateway/refusal.h"
+#include "http/client.h"
+#include "http/server.h"
+
+struct worker;
+
+enum exchange_state {
+    X_ROUTED,
+    X_CHAIN,
+    X_HOLD,
+    X_CONNECT,
+    X_SENT,
+    X_REPLY,
+    X_PAUSE,
+    X_OVER,
+};
+
+enum { REPLY_FIELDS_MAX = 24 };
+
+struct exchange {
+    struct http_stream s; /* first */
+    struct worker *worker;
+    struct api *api; /* pinned; NULL when none matched */
+    struct op *op;
+    struct http_call call;
+    struct cluster *cluster;
+    struct endpoint_thread *endpoint; /* of the present try */
+    struct exchange *wait_next, **wait_prev; /* in its line */
+    struct timer timer; /* hold, waiting for a connection, pause */
+    struct str path;    /* normal form, all of it */
+    struct str rest;    /* behind the context */
+    struct str activityid;
+    struct client_address client; /* by trusted forwarding fields */
+    struct str head; /* of the request to the backend, per try */
+    struct str trailers; /* of the request, safe ones */
+    char *held;      /* body bytes that wait, or may be sent again */
+    uint32_t held_len, held_cap;
+    uint64_t tried; /* members */
+    uint64_t upstream_start_us, upstream_us;
+    uint64_t total_at_ms;
+    const struct refusal *refusal;
+    struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
+    uint32_t field_count;
+    uint32_t next_step;
+    uint32_t attempts; /* dispatched; tries: of these, sent */
+    uint32_t tries;
+    uint16_t member;
+    uint8_t state;
+    bool tls;       /* the client came over TLS */
+    bool whole;     /* the request's body is all here or forwarded */
+    bool streamed;  /* more of it was sent than is held */
+    bool trial;     /* endpoint_result() is owed */
+    bool counted;   /* as outstanding at the endpoint */
+    bool paused_in, paused_out;
+    bool drop_cors; /* the backend's own CORS fields */
+};
+
+extern const struct http_handler exchange_handler;
+
+/* For policies. */
+void exchange_refuse(struct exchange *x, const struct refusal *r);
+/* A whole reply without a body. */
+void exchange_answer(struct exchange *x, unsigned status);
+/* Added to whatever reply is given. name and value live in the arena or
+ * longer. */
+void exchange_add_field(struct exchange *x, struct str name, struct str value);
+/* After VERDICT_WAIT: run the rest of the chain. */
+void exchange_resume(struct exchange *x);
+
+/* For upstream/pool.c. */
+void exchange_connected(struct exchange *x, struct http_client *c);
+void exchange_connect_failed(struct exchange *x, enum http_fail kind,
+                             const char *why);
+
+#endif

@@ -1,0 +1,160 @@
+/* forwarding.c - see forwarding.h. */
+#include "gateway/forwarding.h"
+
+#include <arpa/inet.h>
+
+#include "base/buf.h"
+#include "gateway/trust.h"
+
+/* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1", also in
+ * quotes. False: no address (unknown, _hidden, garbage). */
+static bool parse_address(struct str text, struct client_address *out)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+    char z[64];
+    size_t end;
+
+    text = str_trim(text);
+    if (text.len >= 2 && text.p[0] == '"' && text.p[text.len - 1] == '"')
+        text = str_from(text.p + 1, text.len - 2);
+    if (text.len && text.p[0] == '[') {
+        end = str_find(text, ']');
+        text = str_from(text.p + 1, end - 1);
+    } else if (str_find(text, ':') == str_rfind(text, ':')) {
+        text = str_head(text, str_find(text, ':'));
+    }
+    if (text.len == 0 || text.len >= sizeof(z))
+        return false;
+    memcpy(z, text.p, text.len);
+    z[text.len] = '\0';
+    if (inet_pton(AF_INET, z, &v4.sin_addr) == 1)
+        client_address_set(out, (const struct sockaddr *)&v4);
+    else if (inet_pton(AF_INET6, z, &v6.sin6_addr) == 1)
+        client_address_set(out, (const struct sockaddr *)&v6);
+    else
+        return false;
+    return true;
+}
+
+/* The for= of one element of Forwarded. */
+static struct str forwarded_for(struct str element)
+{
+    while (element.p) {
+        struct str pair = str_trim(str_cut(&element, ';'));
+
+        if (pair.len > 4 && str_eq_nocase(str_head(pair, 4), STR("for=")))
+            return str_skip(pair, 4);
+    }
+    return STR_NULL;
+}
+
+/* Walks the list from the right over trusted addresses. */
+static bool walk(struct exchange *x, const struct trust *trusted,
+                 struct str list, bool rfc7239)
+{
+    unsigned hops = 0;
+
+    while (list.len && hops++ < 64) {
+        size_t comma = str_rfind(list, ',');
+        struct str part = comma == list.len ? list : str_skip(list, comma + 1);
+        struct client_address address;
+
+        if (rfc7239)
+            part = forwarded_for(part);
+        if (!parse_address(part, &address))
+            return true; /* what is left of it says nothing either */
+        x->client = address;
+        if (!trust_has(trusted, address.ip))
+            return true;
+        list = comma == list.len ? STR_NULL : str_head(list, comma);
+    }
+    return false;
+}
+
+void forwarding_client(struct exchange *x, const struct trust *trusted)
+{
+    const struct message *m = &x->s.request;
+    const struct header *h = m->headers + m->count;
+    const struct client_address *peer = http_conn_peer(x->s.conn);
+    bool rfc = !message_get(m, FIELD_X_FORWARDED_FOR);
+
+    x->client = *peer;
+    if (!http_conn_trusted(x->s.conn))
+        return;
+    if (peer->unix_socket ? !trust_has_unix(trusted)
+                          : !trust_has(trusted, peer->ip))
+        return; /* a PROXY header named somebody else */
+    while (h-- > m->headers) {
+        if (h->id != (rfc ? FIELD_FORWARDED : FIELD_X_FORWARDED_FOR))
+            continue;
+        if (walk(x, trusted, h->value, rfc))
+            return;
+    }
+}
+
+/* All values of a field as one list, and the peer behind them. */
+static struct str append_peer(struct exchange *x, enum field id,
+                              struct str peer)
+{
+    const struct message *m = &x->s.request;
+    struct buf b;
+    struct str out;
+
+    if (!http_conn_trusted(x->s.conn) || !message_get(m, id))
+        return peer;
+    buf_init(&b, 64 * 1024);
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->headers[i].id != id || !m->headers[i].value.len)
+            continue;
+        (void)buf_str(&b, m->headers[i].value);
+        (void)buf_z(&b, ", ");
+    }
+    (void)buf_str(&b, peer);
+    out = arena_copy(x->s.arena, buf_view(&b));
+    buf_done(&b);
+    return out;
+}
+
+static struct str forwarded_element(struct exchange *x, struct str peer)
+{
+    struct str host = x->s.request.authority;
+    bool v6 = memchr(peer.p, ':', peer.len) != NULL;
+
+    return arena_printf(x->s.arena, "for=%s%.*s%s;host=\"%.*s\";proto=%s",
+                        v6 ? "\"[" : "", STR_ARG(peer), v6 ? "]\"" : "",
+                        STR_ARG(host), x->tls ? "https" : "http");
+}
+
+size_t forwarding_fields(struct exchange *x, enum forwarded how,
+                         struct header *fields)
+{
+    const struct message *m = &x->s.request;
+    const struct client_address *c = http_conn_peer(x->s.conn);
+    struct str peer = str_from(c->text, c->text_len), v;
+    bool trusted = http_conn_trusted(x->s.conn);
+    size_t n = 0;
+
+    if (c->unix_socket)
+        peer = STR("unknown");
+    if (how == FORWARDED_X || how == FORWARDED_BOTH) {
+        fields[n].name = STR("X-Forwarded-For");
+        fields[n++].value = append_peer(x, FIELD_X_FORWARDED_FOR, peer);
+        v = trusted ? message_value(m, FIELD_X_FORWARDED_PROTO) : STR_NULL;
+        fields[n].name = STR("X-Forwarded-Proto");
+        fields[n++].value = v.len ? v : x->tls ? STR("https") : STR("http");
+        v = trusted ? message_value(m, FIELD_X_FORWARDED_HOST) : STR_NULL;
+        if (!v.len)
+            v = m->authority;
+        if (v.len) {
+            fields[n].name = STR("X-Forwarded-Host");
+            fields[n++].value = v;
+        }
+    }
+    if (how == FORWARDED_RFC || how == FORWARDED_BOTH) {
+        fields[n].name = STR("Forwarded");
+        fields[n++].value = append_peer(x, FIELD_FORWARDED,
+                                        forwarded_element(x, peer));
+    }
+    return n;
+}

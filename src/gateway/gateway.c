@@ -1,0 +1,363 @@
+/* gateway.c - the data plane's life: load, serve, drain, end. */
+#include "gateway/gateway.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/budget.h"
+#include "base/log.h"
+#include "gateway/gateway_internal.h"
+
+struct gateway *gateway_new(struct loop *main, const char *version)
+{
+    struct gateway *g = x_new(sizeof(*g));
+
+    g->main = main;
+    g->version = x_strdup(str_z(version));
+    g->admission = admission_new();
+    g->start_s = (double)clock_wall_us() / 1e6;
+    g->admin_conns.loop = main;
+    reclaim_init(g);
+    return g;
+}
+
+static uint64_t max_descriptors(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == RLIM_INFINITY)
+        return 1u << 20;
+    return r.rlim_cur;
+}
+
+/* Ceilings that follow from the machine when nobody set them. */
+static void set_ceilings(struct gateway *g, const struct settings *s)
+{
+    uint64_t bytes = s->memory.limit ? s->memory.limit
+                                     : budget_machine_bytes();
+    uint64_t files = max_descriptors(), all, each;
+
+    budget_set_limit(bytes / 10 * 6);
+    all = s->gateway.limits.connections;
+    if (!all)
+        all = files > 256 ? files / 8 * 7 : files / 2;
+    each = s->gateway.limits.connections_per_address;
+    if (!each)
+        each = all / 4 * 3;
+    atomic_store(&g->connections_max, all);
+    admission_set_limit(g->admission, each);
+}
+
+static void make_workers(struct gateway *g, const struct settings *s)
+{
+    struct loop *loops[THREADS_MAX];
+    unsigned n = (unsigned)s->gateway.threads;
+
+    if (!n)
+        n = budget_machine_cpus();
+    if (n > THREADS_MAX)
+        n = THREADS_MAX;
+    for (unsigned i = 0; i < n; i++) {
+        g->workers[i] = worker_new(g, i);
+        loops[i] = g->workers[i]->loop;
+    }
+    g->worker_count = n;
+    upstreams_set_threads(g->upstreams, loops, n);
+}
+
+static void watch_listeners(struct gateway *g)
+{
+    for (struct listener *l = g->listeners, *next; l; l = next) {
+        next = l->next;
+        if (l->wanted && !l->watched) {
+            for (unsigned i = 0; i < g->worker_count; i++)
+                worker_listen(g->workers[i], l->id, l->fds[i]);
+            l->watched = true;
+            log_info("gateway", "listening on %s (%s)", l->text,
+                     l->tls ? "https" : "http");
+        } else if (!l->wanted && !l->closing) {
+            for (unsigned i = 0; i < g->worker_count; i++)
+                worker_unlisten(g->workers[i], l->id);
+            l->closing = true;
+            log_info("gateway", "no longer listening on %s", l->text);
+        }
+    }
+}
+
+/* Listeners told to close in an earlier load are out of every thread's hands:
+ * their numbers may be used again. */
+static void forget_closed(struct gateway *g)
+{
+    struct listener **at = &g->listeners, *l;
+
+    while ((l = *at)) {
+        if (!l->closing) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        x_free((char *)(uintptr_t)l->conf_text.p);
+        x_free(l);
+    }
+}
+
+static void publish(struct gateway *g, struct snapshot *s)
+{
+    struct snapshot *old = atomic_load(&g->snapshot);
+    struct api *api, *next;
+
+    s->number = ++g->number;
+    atomic_store(&g->snapshot, s);
+    if (old)
+        retire_snapshot(g, old);
+    for (api = g->apis; api; api = next) {
+        next = api->next;
+        if (!api->in_use)
+            retire_api(g, api);
+    }
+    g->apis = NULL;
+    for (size_t i = 0; i < s->api_count; i++) {
+        s->apis[i]->next = g->apis;
+        g->apis = s->apis[i];
+    }
+}
+
+static void warn_loud(const struct settings *s)
+{
+    if (s->gateway.security_off)
+        log_warn("gateway", "security is off: every operation is open to "
+                            "anybody; for development only");
+    for (size_t i = 0; i < s->gateway.ignore.count; i++)
+        log_warn("gateway", "gateway.ignore: %.*s is not enforced",
+                 STR_ARG(s->gateway.ignore.items[i]));
+    if (s->gateway.upstreams.tls.insecure)
+        log_warn("gateway", "upstreams.tls.insecure: certificates of "
+                            "backends are not verified");
+}
+
+enum err gateway_load(struct gateway *g, struct arena *a,
+                      const struct settings *s, struct problems *ps)
+{
+    struct snapshot *snapshot;
+
+    if (!g->upstreams)
+        g->upstreams = upstreams_new(g->main, s->gateway.upstreams.dns.servers,
+                                     s->gateway.upstreams.dns.timeout_ms);
+    if (!g->worker_count)
+        make_workers(g, s);
+    else if (s->gateway.threads && s->gateway.threads != g->worker_count)
+        problem_warn(ps, s->file, 0,
+                     "gateway.threads: takes effect at the next start");
+    forget_closed(g);
+    if (load_listeners(g, s, ps)) {
+        g->loads_failed++;
+        return ERR_IO;
+    }
+    snapshot = load_snapshot(g, a, s, ps);
+    if (!snapshot || (!g->started && admin_open(g, s, ps))) {
+        g->loads_failed++;
+        return ERR_INVALID;
+    }
+    upstreams_resolve_now(g->upstreams, 2000);
+    set_ceilings(g, s);
+    publish(g, snapshot);
+    if (!g->started)
+        for (unsigned i = 0; i < g->worker_count; i++)
+            worker_start(g->workers[i]);
+    g->started = true;
+    watch_listeners(g);
+    g->loads_ok++;
+    g->last_load_s = (double)clock_wall_us() / 1e6;
+    warn_loud(s);
+    malloc_trim(0);
+    return ERR_OK;
+}
+
+const char *gateway_address(const struct gateway *g, char kind, size_t i)
+{
+    if (kind == 'a')
+        return i == 0 && g->admin ? g->admin->text : NULL;
+    for (const struct listener *l = g->listeners; l; l = l->next)
+        if (!l->closing && l->tls == (kind == 's') && i-- == 0)
+            return l->text;
+    return NULL;
+}
+
+/* The end */
+
+static void look_drained(struct timer *t)
+{
+    struct gateway *g =
+        (struct gateway *)((char *)t - offsetof(struct gateway, drain_timer));
+    uint64_t now = loop_now_ms(g->main);
+    uint32_t open = 0;
+
+    for (unsigned i = 0; i < g->worker_count; i++)
+        open += atomic_load(&g->workers[i]->conns.shared_count);
+    if (open && now < g->drain_until_ms) {
+        timer_set(g->main, t, now + 20);
+        return;
+    }
+    if (open)
+        log_warn("gateway", "%u connections did not end in time", open);
+    g->drained(g->drained_arg);
+}
+
+void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg)
+{
+    struct snapshot *s = atomic_load(&g->snapshot);
+
+    if (g->draining)
+        return;
+    g->draining = true;
+    g->drained = done;
+    g->drained_arg = arg;
+    g->drain_until_ms = loop_now_ms(g->main) +
+                        (s ? s->settings->gateway.timeouts.drain_ms : 0);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_drain(g->workers[i]);
+    g->drain_timer.fire = look_drained;
+    /* A moment for the threads to take what is queued. */
+    timer_set(g->main, &g->drain_timer, loop_now_ms(g->main) + 50);
+}
+
+static void stop_workers(struct gateway *g)
+{
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        if (!g->started)
+            break;
+        worker_close_all(g->workers[i]);
+        loop_stop(g->workers[i]->loop);
+    }
+    for (unsigned i = 0; i < g->worker_count && g->started; i++)
+        pthread_join(g->workers[i]->thread, NULL);
+}
+
+void gateway_free(struct gateway *g)
+{
+    struct snapshot *s = atomic_load(&g->snapshot);
+    struct access_file *log = s ? access_file_ref(s->log_file) : NULL;
+    struct api *api;
+
+    stop_workers(g);
+    admin_close(g);
+    if (g->upstreams)
+        upstreams_end(g->upstreams);
+    reclaim_all(g);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_free(g->workers[i]);
+    if (log) {
+        access_file_flush(log, 2000);
+        access_file_unref(log);
+    }
+    if (s)
+        snapshot_free(g, s);
+    while ((api = g->apis)) {
+        g->apis = api->next;
+        api_free(api, g->upstreams);
+    }
+    upstreams_free(g->upstreams);
+    forget_closed(g);
+    for (struct listener *l; (l = g->listeners);) {
+        g->listeners = l->next;
+        x_free((char *)(uintptr_t)l->conf_text.p);
+        x_free(l);
+    }
+    admission_free(g->admission);
+    timer_clear(&g->drain_timer);
+    x_free(g->slots);
+    x_free(g->version);
+    x_free(g);
+}
+
+/* tollgate config check */
+
+static void describe_op(struct buf *text, const struct oas_operation *o)
+{
+    (void)buf_printf(text, "    %-7.*s %.*s  ", STR_ARG(o->method),
+                     STR_ARG(o->path));
+    if (!o->security_count)
+        (void)buf_z(text, o->security_disabled ? "open (security disabled)"
+                                               : "open");
+    for (size_t i = 0; i < o->security_count; i++) {
+        (void)buf_z(text, i ? " or " : "requires ");
+        if (!o->security[i].count)
+            (void)buf_z(text, "nothing");
+        for (size_t k = 0; k < o->security[i].count; k++)
+            (void)buf_printf(text, "%s%.*s (%.*s)", k ? " and " : "",
+                             STR_ARG(o->security[i].schemes[k]),
+                             STR_ARG(o->security[i].kinds[k]));
+    }
+    (void)buf_char(text, '\n');
+}
+
+static void describe(struct buf *text, const struct openapi *doc,
+                     const struct settings *s, const struct api_conf *entry)
+{
+    struct str upstream = entry->upstream.len ? entry->upstream
+                                              : s->gateway.upstream;
+    struct str context = entry->context.len ? entry->context : doc->context;
+    size_t open = 0;
+
+    (void)buf_printf(text, "%.*s: %.*s %.*s, %zu operations, served at %.*s%s",
+                     STR_ARG(doc->file), STR_ARG(doc->title),
+                     STR_ARG(doc->api_version), doc->operation_count,
+                     STR_ARG(context), context.len ? "" : "/");
+    if (upstream.len)
+        (void)buf_printf(text, " -> %.*s", STR_ARG(upstream));
+    else if (doc->production && doc->production->count)
+        (void)buf_printf(text, " -> %.*s%s",
+                         STR_ARG(doc->production->items[0].text),
+                         doc->production->count > 1 ? ", …" : "");
+    (void)buf_char(text, '\n');
+    for (size_t i = 0; i < doc->operation_count; i++) {
+        describe_op(text, &doc->operations[i]);
+        open += !doc->operations[i].security_count;
+    }
+    if (s->gateway.security_off && open < doc->operation_count)
+        (void)buf_printf(text, "    security is off: %zu operations that "
+                               "require something are open\n",
+                         doc->operation_count - open);
+}
+
+static void check_document(struct arena *a, struct str path,
+                           const struct settings *s,
+                           const struct api_conf *entry,
+                           struct router *router, struct buf *text,
+                           struct problems *ps)
+{
+    struct arena *scratch = arena_new();
+    struct openapi *doc;
+    struct api *api, *other;
+
+    if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
+        describe(text, doc, s, entry);
+        if (api_compile(doc, entry, &s->gateway, NULL, 0, ps, &api) ==
+                ERR_OK &&
+            router_add(router, api->host_count ? api->hosts[0] : STR(""),
+                       arena_copy(a, api->context), api, &other))
+            problem_error(ps, path, 0,
+                          "%.*s is served at %.*s/ already; give one of them "
+                          "another `context:` under gateway.apis",
+                          STR_ARG(other->file), STR_ARG(api->context));
+    }
+    arena_free(scratch);
+}
+
+enum err gateway_check(struct arena *a, const struct settings *s,
+                       struct buf *text, struct problems *ps)
+{
+    const struct api_conf *entry = s->gateway.apis.items;
+    struct router *router = router_new(a);
+
+    for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
+        struct conf_strings files = { 0 };
+
+        if (openapi_find(a, entry->path, ps, &files))
+            continue;
+        for (size_t k = 0; k < files.count; k++)
+            check_document(a, files.items[k], s, entry, router, text, ps);
+    }
+    return ps->errors ? ERR_INVALID : ERR_OK;
+}

@@ -1,0 +1,39 @@
+/* gateway.h - the data plane as one object: threads, listeners, the snapshot.
+ *
+ * Everything here is called on the main thread, whose loop also serves the
+ * private listener, resolves names and checks endpoints.
+ */
+#ifndef TG_GATEWAY_GATEWAY_H
+#define TG_GATEWAY_GATEWAY_H
+
+#include "gateway/settings.h"
+#include "net/loop.h"
+
+struct gateway;
+
+struct gateway *gateway_new(struct loop *main, const char *version);
+
+/* Loads documents and settings and, when all of it is good, serves them: the
+ * first time listeners are opened and threads started, later ones replace what
+ * is served without losing a call. On failure nothing changed and ps says
+ * why. a: the arena settings live in; taken over on success. */
+enum err gateway_load(struct gateway *g, struct arena *a,
+                      const struct settings *s, struct problems *ps);
+
+/* What an operator wants to know of a load, as text: APIs, where they are
+ * served, where calls go, what is open, what is ignored. Without starting
+ * anything: `tollgate config check`. */
+enum err gateway_check(struct arena *a, const struct settings *s,
+                       struct buf *text, struct problems *ps);
+
+/* Addresses it listens on, as text ("127.0.0.1:8280"). kind: 'h' http,
+ * 's' https, 'a' admin. NULL after the last. */
+const char *gateway_address(const struct gateway *g, char kind, size_t i);
+
+/* No new connections; calls in flight finish, at most timeouts.drain; then
+ * done is called. */
+void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg);
+/* Stops threads and frees. */
+void gateway_free(struct gateway *g);
+
+#endif

@@ -1,0 +1,105 @@
+/* gateway_internal.h - the one struct behind gateway.h, for worker.c,
+ * load.c, reclaim.c, admin.c and gateway.c. Main thread only, but for what is
+ * atomic.
+ */
+#ifndef TG_GATEWAY_GATEWAY_INTERNAL_H
+#define TG_GATEWAY_GATEWAY_INTERNAL_H
+
+#include "gateway/gateway.h"
+#include "gateway/upstream/upstreams.h"
+#include "gateway/worker.h"
+#include "net/sock.h"
+
+struct admission;
+
+/* An address we listen on: one socket per thread, opened once. */
+struct listener {
+    struct str conf_text; /* as configured; decides whether it is the same */
+    char text[128];       /* as bound */
+    struct address address;
+    int fds[THREADS_MAX];
+    uint32_t id; /* index of snapshot->servers */
+    bool tls, wanted, watched, closing;
+    struct listener *next;
+};
+
+/* Something no new reader can find, freed when old readers are gone. */
+struct retired {
+    struct snapshot *snapshot; /* or */
+    struct api *api;
+    uint64_t turns[THREADS_MAX];
+    bool graced; /* every thread has begun a turn since */
+    struct retired *next;
+};
+
+struct gateway {
+    struct loop *main;
+    char *version;
+    struct worker *workers[THREADS_MAX];
+    unsigned worker_count;
+    struct snapshot *_Atomic snapshot;
+    struct upstreams *upstreams;
+    struct admission *admission;
+    struct listener *listeners;
+    uint32_t listener_ids;
+    struct api *apis; /* of the present snapshot */
+    struct api **slots; /* who has which slot */
+    uint32_t slot_count;
+    struct retired *retired;
+    struct timer reclaim;
+    struct http_conns admin_conns; /* the private listener's, on main */
+    struct listener *admin;
+    struct io admin_io;
+    struct http_server *admin_server;
+    struct timer drain_timer;
+    uint64_t drain_until_ms;
+    void (*drained)(void *arg);
+    void *drained_arg;
+    bool started, draining;
+    uint64_t loads_ok, loads_failed, number;
+    double last_load_s, start_s;
+    _Atomic uint64_t connections_max;
+};
+
+/* worker.c */
+struct worker *worker_new(struct gateway *g, unsigned index);
+void worker_start(struct worker *w);
+/* Begins to accept on fd; on the main thread. */
+void worker_listen(struct worker *w, uint32_t listener, int fd);
+/* Takes what is queued and closes its socket of that listener. */
+void worker_unlisten(struct worker *w, uint32_t listener);
+void worker_drain(struct worker *w);
+void worker_close_all(struct worker *w);
+/* After the loop was stopped and the thread joined. */
+void worker_free(struct worker *w);
+
+/* load.c */
+struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
+                               const struct settings *s, struct problems *ps);
+void snapshot_free(struct gateway *g, struct snapshot *s);
+/* Opens what is configured and not open yet. */
+enum err load_listeners(struct gateway *g, const struct settings *s,
+                        struct problems *ps);
+struct listener *find_listener(struct gateway *g, struct str conf_text);
+
+/* reclaim.c */
+void retire_snapshot(struct gateway *g, struct snapshot *s);
+void retire_api(struct gateway *g, struct api *a);
+/* A number for a new API, with room for its pins on every thread. */
+uint32_t slot_take(struct gateway *g, struct api *a);
+void reclaim_all(struct gateway *g); /* at the end: threads are gone */
+void reclaim_init(struct gateway *g);
+
+/* admin.c */
+enum err admin_open(struct gateway *g, const struct settings *s,
+                    struct problems *ps);
+void admin_close(struct gateway *g);
+
+/* admission.c: connections per address, process-wide. Any thread. */
+struct admission *admission_new(void);
+void admission_free(struct admission *a);
+void admission_set_limit(struct admission *a, uint64_t per_address);
+bool admission_enter(struct admission *a, const uint8_t ip[16]);
+void admission_leave(struct admission *a, const uint8_t ip[16]);
+
+#endif

@@ -1,0 +1,487 @@
+/* load.c - from settings to a snapshot: all of it, or nothing.
+ *
+ * An API whose files and settings did not change is taken over from the
+ * snapshot in use, compiled as it is, so a reload costs what has changed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/budget.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "format/conf_read.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway_internal.h"
+
+struct load {
+    struct gateway *g;
+    struct arena *a;
+    const struct settings *s;
+    struct problems *ps;
+    struct snapshot *out;
+    struct map *by_file; /* path of a document: struct api in use */
+    uint64_t conf_content;
+    size_t capacity;
+    bool reopen; /* the log file, once all is well */
+};
+
+/* What, besides its files, decides how an API compiles. */
+static uint64_t conf_content(const struct settings *s)
+{
+    struct settings copy = *s;
+    struct buf b;
+    uint64_t h;
+
+    copy.file = copy.state_dir = STR_NULL;
+    copy.gateway.listeners.count = copy.gateway.apis.count = 0;
+    copy.gateway.access_log.file = STR_NULL;
+    buf_init(&b, 4 << 20);
+    (void)conf_show(&b, settings_fields, &copy, 0);
+    h = hash_content(HASH_CONTENT_START, b.p, b.len);
+    buf_done(&b);
+    return h;
+}
+
+static uint64_t entry_content(uint64_t h, const struct api_conf *e)
+{
+    h = hash_content(h, e->context.p, e->context.len);
+    h = hash_content(h, "|", 1);
+    h = hash_content(h, e->upstream.p, e->upstream.len);
+    for (size_t i = 0; i < e->hosts.count; i++) {
+        h = hash_content(h, "|", 1);
+        h = hash_content(h, e->hosts.items[i].p, e->hosts.items[i].len);
+    }
+    return hash_content(h, e->default_version ? "d" : "-", 1);
+}
+
+/* Hash over the files an API was made of, as openapi_load() makes it. */
+static enum err files_content(const struct api *api, uint64_t *out)
+{
+    uint64_t h = HASH_CONTENT_START;
+
+    for (size_t i = 0; i < api->file_count; i++) {
+        struct arena *a = arena_new();
+        struct str text;
+        enum err e = oas_files.read(oas_files.arg, a, api->files[i], &text);
+
+        if (!e)
+            h = hash_content(h, text.p, text.len);
+        arena_free(a);
+        if (e)
+            return e;
+    }
+    *out = h;
+    return ERR_OK;
+}
+
+static struct api *unchanged(struct load *l, struct str path, uint64_t entry)
+{
+    struct api *api = map_get(l->by_file, path);
+    uint64_t now;
+
+    if (!api || api->in_use || api->entry_content != entry ||
+        files_content(api, &now) || now != api->content)
+        return NULL;
+    return api;
+}
+
+static struct api *compile(struct load *l, struct str path,
+                           const struct api_conf *entry, uint64_t content)
+{
+    struct arena *model = arena_new(), *scratch = arena_new();
+    struct openapi *doc = NULL;
+    struct api *api = NULL;
+
+    if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) ==
+            ERR_OK &&
+        api_compile(doc, entry, &l->s->gateway, l->g->upstreams, doc->content,
+                    l->ps, &api) == ERR_OK) {
+        api->entry_content = content;
+        api->files = arena_alloc(api->arena,
+                                 doc->file_count * sizeof(*api->files));
+        api->file_count = doc->file_count;
+        for (size_t i = 0; i < doc->file_count; i++)
+            api->files[i] = arena_copy(api->arena, doc->files[i]);
+        api->slot = slot_take(l->g, api);
+        api->fresh = true;
+    }
+    arena_free(scratch);
+    arena_free(model);
+    return api;
+}
+
+static void serve_at(struct load *l, struct api *api, struct str context)
+{
+    struct api *other = NULL;
+    size_t n = api->host_count ? api->host_count : 1;
+
+    for (size_t i = 0; i < n; i++) {
+        struct str host = api->host_count ? api->hosts[i] : STR("");
+
+        if (router_add(l->out->router, host, context, api, &other) == ERR_OK)
+            continue;
+        problem_error(l->ps, api->file, 0,
+                      "%.*s is served at %.*s%s already; give one of them "
+                      "another `context:` or `hosts:` under gateway.apis, or "
+                      "leave one out",
+                      STR_ARG(other->file), STR_ARG(host),
+                      context.len ? "" : "/");
+        return;
+    }
+}
+
+static void add_document(struct load *l, struct str path,
+                         const struct api_conf *entry)
+{
+    uint64_t content = entry_content(l->conf_content, entry);
+    struct api *api = unchanged(l, path, content);
+    struct snapshot *out = l->out;
+
+    if (!api)
+        api = compile(l, path, entry, content);
+    if (!api)
+        return;
+    if (out->api_count == l->capacity) {
+        l->capacity = l->capacity ? l->capacity * 2 : 64;
+        out->apis = x_resize(out->apis, l->capacity * sizeof(*out->apis));
+    }
+    api->in_use = true;
+    out->apis[out->api_count++] = api;
+    out->operation_count += api->op_count;
+    serve_at(l, api, api->context);
+    if (api->has_unversioned)
+        serve_at(l, api, api->context_unversioned);
+}
+
+static void load_apis(struct load *l)
+{
+    const struct api_conf *entry = l->s->gateway.apis.items;
+
+    l->by_file = map_new(NULL);
+    for (struct api *api = l->g->apis; api; api = api->next) {
+        api->in_use = false;
+        map_set(l->by_file, api->file, api);
+    }
+    for (size_t i = 0; i < l->s->gateway.apis.count; i++, entry++) {
+        struct conf_strings files = { 0 };
+
+        if (openapi_find(l->a, entry->path, l->ps, &files))
+            continue;
+        for (size_t k = 0; k < files.count; k++)
+            add_document(l, files.items[k], entry);
+    }
+    map_free(l->by_file);
+}
+
+/* Listeners */
+
+struct listener *find_listener(struct gateway *g, struct str conf_text)
+{
+    for (struct listener *l = g->listeners; l; l = l->next)
+        if (!l->closing && str_eq(l->conf_text, conf_text))
+            return l;
+    return NULL;
+}
+
+static void close_sockets(struct listener *l, unsigned n)
+{
+    while (n--)
+        if (l->fds[n] >= 0)
+            close(l->fds[n]);
+}
+
+static enum err open_sockets(struct gateway *g, struct listener *l,
+                             struct str file, struct problems *ps)
+{
+    if (sock_parse(l->conf_text, &l->address)) {
+        problem_error(ps, file, 0,
+                      "\"%.*s\" is no address to listen on; write HOST:PORT "
+                      "or :PORT",
+                      STR_ARG(l->conf_text));
+        return ERR_INVALID;
+    }
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        if (i > 0 && l->address.sa.ss_family == AF_UNIX) {
+            l->fds[i] = -1; /* one socket is all a path can have */
+            continue;
+        }
+        if (sock_listen(&l->address, 4096, i == 0, &l->fds[i])) {
+            problem_error(ps, file, 0,
+                          "cannot listen on %.*s: %s; is another program "
+                          "there? Choose another address",
+                          STR_ARG(l->conf_text), strerrordesc_np(errno));
+            close_sockets(l, i);
+            return ERR_IO;
+        }
+        sock_local(l->fds[i], &l->address); /* the port of the first */
+    }
+    address_format((const struct sockaddr *)&l->address.sa, l->text,
+                   sizeof(l->text), true);
+    return ERR_OK;
+}
+
+/* The number of a listener that has gone, or a new one. */
+static uint32_t free_id(struct gateway *g)
+{
+    for (uint32_t id = 0;; id++) {
+        struct listener *l = g->listeners;
+
+        while (l && l->id != id)
+            l = l->next;
+        if (!l) {
+            if (id >= g->listener_ids)
+                g->listener_ids = id + 1;
+            return id;
+        }
+    }
+}
+
+enum err load_listeners(struct gateway *g, const struct settings *s,
+                        struct problems *ps)
+{
+    const struct listener_conf *c = s->gateway.listeners.items;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < s->gateway.listeners.count && !e; i++, c++) {
+        struct listener *l = find_listener(g, c->address);
+
+        if (l)
+            continue;
+        l = x_new(sizeof(*l));
+        l->conf_text = str_z(x_strdup(c->address));
+        e = open_sockets(g, l, s->file, ps);
+        if (e) {
+            x_free((char *)(uintptr_t)l->conf_text.p);
+            x_free(l);
+            break;
+        }
+        l->id = free_id(g);
+        l->next = g->listeners;
+        g->listeners = l;
+    }
+    if (!e)
+        return ERR_OK;
+    for (struct listener **at = &g->listeners, *l; (l = *at);) {
+        if (l->watched) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next; /* opened just now */
+        close_sockets(l, g->worker_count);
+        x_free((char *)(uintptr_t)l->conf_text.p);
+        x_free(l);
+    }
+    return e;
+}
+
+struct server_owner {
+    struct http_server server; /* first */
+    struct arena *arena;
+    struct trust *trust;
+    struct gateway *gateway;
+};
+
+static bool trusted(void *arg, const struct sockaddr *peer)
+{
+    return trust_peer(arg, peer);
+}
+
+static void conn_end(void *arg, const uint8_t ip[16])
+{
+    admission_leave(((struct gateway *)arg)->admission, ip);
+}
+
+static void free_server(struct http_server *s)
+{
+    struct server_owner *o = (struct server_owner *)s;
+
+    tls_context_unref(s->tls);
+    arena_free(o->arena);
+    x_free(o);
+}
+
+static struct tls_context *listener_tls(struct load *l,
+                                        const struct listener_conf *c,
+                                        const struct http_server *old)
+{
+    struct tls_server_conf conf = c->tls;
+    struct tls_context *tls = NULL;
+
+    if (c->local_certificate && !conf.certificate.len &&
+        tls_local_certificate(l->s->state_dir, STR("localhost"), l->ps,
+                              &conf.certificate, &conf.key, l->a))
+        return NULL;
+    if (tls_server_new(&conf, STR("\x08http/1.1"), l->s->file, l->ps, &tls))
+        return NULL;
+    if (old && old->tls &&
+        tls_context_content(old->tls) == tls_context_content(tls)) {
+        tls_context_unref(tls); /* nothing changed: keep the old one */
+        tls = tls_context_ref(old->tls);
+    }
+    return tls;
+}
+
+static struct http_server *make_server(struct load *l,
+                                       const struct listener_conf *c,
+                                       const struct http_server *old)
+{
+    const struct gateway_conf *g = &l->s->gateway;
+    struct server_owner *o = x_new(sizeof(*o));
+    struct str bad;
+
+    o->arena = arena_new();
+    o->server = (struct http_server){
+        .refs = 1,
+        .handler = &exchange_handler,
+        .limits = { .head_size = g->limits.head_size,
+                    .target_size = g->limits.target_size,
+                    .headers = g->limits.headers,
+                    .body_size = g->limits.body_size,
+                    .pipelined = g->limits.pipelined,
+                    .handshake_ms = g->timeouts.handshake_ms,
+                    .head_ms = g->timeouts.head_ms,
+                    .idle_ms = g->timeouts.idle_ms,
+                    .rate_ms = g->timeouts.rate_ms,
+                    .rate = g->limits.rate,
+                    .linger_ms = g->timeouts.linger_ms },
+        .proxy_protocol = c->proxy_protocol,
+        .trusted = trusted,
+        .on_free = free_server,
+        .on_conn_end = conn_end,
+        .arg = l->g,
+    };
+    (void)trust_new(o->arena, g->trusted_proxies.items,
+                    g->trusted_proxies.count, &o->trust, &bad);
+    o->server.trusted_arg = o->trust;
+    if (c->local_certificate || c->tls.certificate.len) {
+        o->server.tls = listener_tls(l, c, old);
+        if (!o->server.tls) {
+            free_server(&o->server);
+            return NULL;
+        }
+    }
+    return &o->server;
+}
+
+/* New connections of each listener get what is configured now. Settings of
+ * one that goes stay until its queue was taken. */
+static void load_servers(struct load *l)
+{
+    const struct listener_conf *c = l->s->gateway.listeners.items;
+    struct snapshot *old = atomic_load(&l->g->snapshot), *out = l->out;
+
+    out->server_count = l->g->listener_ids;
+    out->servers = arena_alloc(l->a,
+                               (out->server_count + 1) * sizeof(*out->servers));
+    for (struct listener *k = l->g->listeners; k; k = k->next)
+        k->wanted = false;
+    for (size_t i = 0; i < l->s->gateway.listeners.count; i++, c++) {
+        struct listener *k = find_listener(l->g, c->address);
+        struct http_server *was = NULL;
+
+        if (!k)
+            continue;
+        if (k->wanted) {
+            problem_error(l->ps, l->s->file, 0,
+                          "gateway.listeners: %.*s is there twice",
+                          STR_ARG(c->address));
+            continue;
+        }
+        if (old && k->id < old->server_count)
+            was = old->servers[k->id];
+        k->wanted = true;
+        out->servers[k->id] = make_server(l, c, was);
+        k->tls = out->servers[k->id] && out->servers[k->id]->tls;
+    }
+    for (struct listener *k = l->g->listeners; k; k = k->next)
+        if (!k->wanted && old && k->id < old->server_count &&
+            old->servers[k->id])
+            out->servers[k->id] = http_server_ref(old->servers[k->id]);
+}
+
+static void load_logs(struct load *l)
+{
+    const struct gateway_conf *g = &l->s->gateway;
+    struct snapshot *old = atomic_load(&l->g->snapshot);
+
+    if (!g->access_log.file.len)
+        return;
+    l->out->log_format = access_log_format_new(g->access_log.format, l->ps,
+                                               l->s->file, 0);
+    if (old && old->log_file &&
+        str_eq(access_file_path(old->log_file), g->access_log.file)) {
+        l->out->log_file = access_file_ref(old->log_file);
+        l->reopen = true;
+        return;
+    }
+    l->out->log_file = access_file_open(l->g->main, g->access_log.file, l->ps,
+                                        l->s->file, 0);
+}
+
+static void load_rest(struct load *l)
+{
+    const struct gateway_conf *g = &l->s->gateway;
+    struct str bad;
+
+    if (trust_new(l->a, g->trusted_proxies.items, g->trusted_proxies.count,
+                  &l->out->trusted_proxies, &bad))
+        problem_error(l->ps, l->s->file, 0,
+                      "gateway.trusted_proxies: \"%.*s\" is no address, range "
+                      "(10.0.0.0/8) or \"unix\"",
+                      STR_ARG(bad));
+    if (g->via.len)
+        l->out->via = arena_printf(l->a, "1.1 %.*s", STR_ARG(g->via));
+}
+
+/* Undoes a load that failed: what was compiled anew goes. */
+static void give_up(struct load *l)
+{
+    for (size_t i = 0; i < l->out->api_count; i++) {
+        struct api *api = l->out->apis[i];
+
+        if (!api->fresh)
+            continue;
+        l->g->slots[api->slot] = NULL;
+        api_free(api, l->g->upstreams);
+    }
+    l->out->arena = NULL; /* the caller's */
+    snapshot_free(l->g, l->out);
+}
+
+struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
+                               const struct settings *s, struct problems *ps)
+{
+    struct load l = { .g = g, .a = a, .s = s, .ps = ps };
+
+    l.out = x_new(sizeof(*l.out));
+    l.out->arena = a;
+    l.out->settings = s;
+    l.out->router = router_new(a);
+    l.conf_content = conf_content(s);
+    load_rest(&l);
+    load_apis(&l);
+    load_logs(&l);
+    load_servers(&l);
+    if (ps->errors) {
+        give_up(&l);
+        return NULL;
+    }
+    for (size_t i = 0; i < l.out->api_count; i++)
+        l.out->apis[i]->fresh = false;
+    if (l.reopen)
+        access_file_reopen(l.out->log_file);
+    return l.out;
+}
+
+void snapshot_free(struct gateway *g, struct snapshot *s)
+{
+    (void)g;
+    for (size_t i = 0; i < s->server_count; i++)
+        http_server_unref(s->servers[i]);
+    access_file_unref(s->log_file);
+    access_log_format_free(s->log_format);
+    x_free(s->apis);
+    arena_free(s->arena);
+    x_free(s);
+}

@@ -1,0 +1,680 @@
+/* proxy.c - from the exchange to a backend and back.
+ *
+ * A request with a body is held for a moment (limits.hold, 20 ms) or until
+ * limits.hold_size bytes came: most bodies are whole by then, so the backend
+ * gets head and body in one piece, a broken body never reaches it, and the
+ * call can be tried again elsewhere.
+ */
+#include "gateway/proxy.h"
+
+#include "base/budget.h"
+#include "base/log.h"
+#include "gateway/forwarding.h"
+#include "gateway/worker.h"
+#include "http/h1_write.h"
+
+enum { HIGH_WATER = 64 * 1024 };
+
+static const struct http_call_ops call_ops;
+static void dispatch(struct exchange *x);
+
+static struct exchange *of(struct http_call *call)
+{
+    return (struct exchange *)((char *)call -
+                               offsetof(struct exchange, call));
+}
+
+static uint64_t now_ms(const struct exchange *x)
+{
+    return loop_now_ms(x->worker->loop);
+}
+
+static const struct gateway_conf *conf(const struct exchange *x)
+{
+    return &x->worker->snapshot->settings->gateway;
+}
+
+/* The present try */
+
+/* Its outcome is known: for the endpoint's state, and who waits for it. */
+static void outcome(struct exchange *x, enum endpoint_outcome o)
+{
+    if (!x->endpoint)
+        return;
+    x->trial = false;
+    endpoint_result(x->endpoint->endpoint, now_ms(x), o);
+}
+
+static void count_outstanding(struct exchange *x, int by)
+{
+    _Atomic uint32_t *n = &x->endpoint->outstanding;
+
+    atomic_store_explicit(
+        n, atomic_load_explicit(n, memory_order_relaxed) + (uint32_t)by,
+        memory_order_relaxed);
+}
+
+static void end_try(struct exchange *x)
+{
+    if (x->counted) {
+        x->counted = false;
+        count_outstanding(x, -1);
+        x->upstream_us = loop_now_us(x->worker->loop) - x->upstream_start_us;
+    }
+    if (x->trial) {
+        x->trial = false;
+        atomic_store(&x->endpoint->endpoint->trial, false);
+    }
+}
+
+void proxy_abandon(struct exchange *x)
+{
+    if (x->wait_prev)
+        endpoint_forget(x->endpoint, x);
+    http_call_cancel(&x->call);
+    if (x->endpoint)
+        end_try(x);
+}
+
+/* The request's head */
+
+static struct str via_value(struct exchange *x)
+{
+    struct str via = x->worker->snapshot->via;
+    struct str theirs = message_value(&x->s.request, FIELD_VIA);
+
+    if (!theirs.len)
+        return via;
+    return arena_printf(x->s.arena, "%.*s, %.*s", STR_ARG(theirs),
+                        STR_ARG(via));
+}
+
+static const uint64_t skip_request =
+    H1_FIELD_BIT(FIELD_HOST) | H1_FIELD_BIT(FIELD_CONTENT_LENGTH) |
+    H1_FIELD_BIT(FIELD_EXPECT) | H1_FIELD_BIT(FIELD_ACTIVITYID) |
+    H1_FIELD_BIT(FIELD_FORWARDED) | H1_FIELD_BIT(FIELD_X_FORWARDED_FOR) |
+    H1_FIELD_BIT(FIELD_X_FORWARDED_HOST) |
+    H1_FIELD_BIT(FIELD_X_FORWARDED_PORT) |
+    H1_FIELD_BIT(FIELD_X_FORWARDED_PROTO) | H1_FIELD_BIT(FIELD_X_REAL_IP) |
+    H1_FIELD_BIT(FIELD_PROXY);
+
+static struct str framing(struct exchange *x, char number[64])
+{
+    const struct message *m = &x->s.request;
+    struct h1_out o = { number, number + 64 };
+
+    if (m->body == BODY_CHUNKED)
+        return STR("Transfer-Encoding: chunked\r\n");
+    if (m->body != BODY_LENGTH)
+        return STR("");
+    h1_put_str(&o, STR("Content-Length: "));
+    h1_put_u64(&o, m->length);
+    h1_put_crlf(&o);
+    return str_from(number, (size_t)(o.p - number));
+}
+
+static struct str build_head(struct exchange *x)
+{
+    struct message *m = &x->s.request;
+    const struct member *member = &x->cluster->members[x->member];
+    struct endpoint *e = member->endpoint;
+    struct header extra[FORWARDING_FIELDS + 3];
+    size_t extras = forwarding_fields(x, (enum forwarded)conf(x)->forwarded,
+                                      extra);
+    char number[64];
+    struct str frame = framing(x, number), path = x->rest;
+    uint64_t skip = skip_request;
+    size_t room;
+    struct h1_out o;
+    char *start;
+
+    if (conf(x)->via.len) {
+        skip |= H1_FIELD_BIT(FIELD_VIA);
+        extra[extras].name = STR("Via");
+        extra[extras++].value = via_value(x);
+    }
+    extra[extras].name = STR("activityid");
+    extra[extras++].value = x->activityid;
+    if (m->expect_continue && !x->held_len && !x->whole) {
+        extra[extras].name = STR("Expect");
+        extra[extras++].value = STR("100-continue");
+    }
+    if (!path.len && !member->base.len)
+        path = STR("/");
+    room = m->method_text.len + member->base.len + path.len + m->query.len +
+           e->authority.len + frame.len + h1_fields_size(m) + 64;
+    for (size_t i = 0; i < extras; i++)
+        room += extra[i].name.len + extra[i].value.len + 4;
+    start = arena_raw(x->s.arena, room);
+    o = (struct h1_out){ start, start + room };
+    h1_put_str(&o, m->method_text);
+    h1_put_str(&o, STR(" "));
+    h1_put_str(&o, member->base);
+    h1_put_str(&o, path);
+    if (m->has_query) {
+        h1_put_str(&o, STR("?"));
+        h1_put_str(&o, m->query);
+    }
+    h1_put_str(&o, STR(" HTTP/1.1\r\nHost: "));
+    h1_put_str(&o, e->authority);
+    h1_put_crlf(&o);
+    h1_put_fields(&o, m, skip);
+    for (size_t i = 0; i < extras; i++)
+        h1_put_field(&o, extra[i].name, extra[i].value);
+    h1_put_str(&o, frame);
+    h1_put_crlf(&o);
+    return str_from(start, (size_t)(o.p - start));
+}
+
+/* The request's body */
+
+static void hold_bytes(struct exchange *x, const char *p, size_t n)
+{
+    size_t need = x->held_len + n, cap = x->held_cap ? x->held_cap : 1024;
+
+    if (need > x->held_cap) {
+        while (cap < need)
+            cap *= 2;
+        x->held = x_resize(x->held, cap);
+        budget_take(cap - x->held_cap);
+        x->held_cap = (uint32_t)cap;
+    }
+    memcpy(x->held + x->held_len, p, n);
+    x->held_len += (uint32_t)n;
+}
+
+/* Body bytes to the backend, as its head announced them. */
+static void forward(struct exchange *x, const char *p, size_t n, bool end)
+{
+    char size[24], *tail;
+    struct h1_out o = { size, size + sizeof(size) };
+    struct iovec parts[3];
+    struct str trailers = end ? x->trailers : STR_NULL;
+    size_t len = 0;
+
+    if (x->s.request.body != BODY_CHUNKED) {
+        parts[0] = (struct iovec){ (void *)(uintptr_t)p, n };
+        http_call_body(&x->call, parts, n ? 1 : 0, end);
+        return;
+    }
+    tail = arena_raw(x->s.arena, end ? trailers.len + 8 : 2);
+    if (n) {
+        h1_put_hex(&o, n);
+        h1_put_crlf(&o);
+        memcpy(tail, "\r\n", len = 2);
+    }
+    if (end) {
+        memcpy(tail + len, "0\r\n", 3);
+        if (trailers.len)
+            memcpy(tail + len + 3, trailers.p, trailers.len);
+        len += 3 + trailers.len;
+        memcpy(tail + len, "\r\n", 2);
+        len += 2;
+    }
+    parts[0] = (struct iovec){ size, (size_t)(o.p - size) };
+    parts[1] = (struct iovec){ (void *)(uintptr_t)p, n };
+    parts[2] = (struct iovec){ tail, len };
+    http_call_body(&x->call, parts, 3, end);
+}
+
+/* Trailer lines without those that would mean something in a head (RFC 9110
+ * section 6.5.1), in place. */
+static struct str safe_trailers(struct arena *a, struct str lines)
+{
+    char *out = arena_raw(a, lines.len + 1);
+    size_t n = 0;
+
+    while (lines.len) {
+        size_t end = str_find(lines, '\n') + 1;
+        struct str line = str_head(lines, end);
+        struct str name = str_head(line, str_find(line, ':'));
+
+        if (field_id(name) == FIELD_OTHER &&
+            !str_eq_nocase(name, STR("cookie")) &&
+            !str_eq_nocase(name, STR("set-cookie")) &&
+            !str_eq_nocase(name, STR("cache-control")) &&
+            !str_eq_nocase(name, STR("content-encoding")) &&
+            !str_eq_nocase(name, STR("content-range"))) {
+            memcpy(out + n, line.p, line.len);
+            n += line.len;
+        }
+        lines = str_skip(lines, end);
+    }
+    return str_from(out, n);
+}
+
+void proxy_request_body(struct exchange *x, char *p, size_t n)
+{
+    if (x->state == X_OVER)
+        return;
+    if (x->call.client) {
+        x->streamed = true;
+        forward(x, p, n, false);
+        if (http_call_unsent(&x->call) > HIGH_WATER && !x->paused_in) {
+            x->paused_in = true;
+            http_pause(&x->s);
+        }
+        return;
+    }
+    if (x->state >= X_SENT && x->state != X_PAUSE)
+        return; /* the backend has replied and gone */
+    hold_bytes(x, p, n);
+    if (x->held_len < conf(x)->limits.hold_size)
+        return;
+    if (!x->paused_in) {
+        x->paused_in = true;
+        http_pause(&x->s);
+    }
+    if (x->state == X_HOLD)
+        dispatch(x);
+}
+
+void proxy_request_end(struct exchange *x, struct str trailers)
+{
+    if (trailers.len)
+        x->trailers = safe_trailers(x->s.arena, trailers);
+    if (x->call.client)
+        forward(x, NULL, 0, true);
+    else if (x->state == X_HOLD)
+        dispatch(x);
+}
+
+void proxy_hold(struct exchange *x)
+{
+    const struct message *m = &x->s.request;
+
+    x->cluster = x->op->production;
+    if (x->cluster->total_ms)
+        x->total_at_ms = now_ms(x) + x->cluster->total_ms;
+    cluster_count_call(x->cluster);
+    if (x->whole)
+        dispatch(x);
+    else if (m->body != BODY_NONE && !(m->body == BODY_LENGTH && !m->length))
+        timer_set(x->worker->loop, &x->timer,
+                  now_ms(x) + conf(x)->limits.hold_ms);
+    /* without a body on_body_end() comes at once */
+}
+
+/* Trying */
+
+static void start_call(struct exchange *x, struct http_client *c)
+{
+    bool body = x->s.request.body == BODY_CHUNKED || x->held_len || !x->whole;
+
+    timer_clear(&x->timer);
+    x->state = X_SENT;
+    x->tries++;
+    x->counted = true;
+    count_outstanding(x, 1);
+    x->upstream_start_us = loop_now_us(x->worker->loop);
+    x->call.ops = &call_ops;
+    x->call.method = x->s.request.method;
+    x->call.first_byte_ms = x->cluster->first_byte_ms;
+    x->call.stall_ms = x->cluster->stall_ms;
+    x->call.total_at_ms = x->total_at_ms;
+    x->head = build_head(x);
+    http_call_start(c, &x->call, x->head.p, x->head.len, body);
+    if (body && (x->held_len || x->whole))
+        forward(x, x->held, x->held_len, x->whole);
+    if (x->paused_in && http_call_unsent(&x->call) <= HIGH_WATER) {
+        x->paused_in = false;
+        http_resume(&x->s);
+    }
+}
+
+void exchange_connected(struct exchange *x, struct http_client *c)
+{
+    start_call(x, c);
+}
+
+static bool time_left(const struct exchange *x)
+{
+    return !x->total_at_ms || now_ms(x) < x->total_at_ms;
+}
+
+/* How long to wait before the next try (retryConfig), milliseconds. */
+static uint64_t pause_ms(const struct exchange *x)
+{
+    const struct oas_endpoint_config *c = &x->cluster->config;
+    double ms = c->retry.interval_ms;
+
+    for (uint32_t i = 1; i < x->tries && c->retry.back_off_factor > 1; i++)
+        ms *= c->retry.back_off_factor;
+    if (c->retry.max_wait_ms && ms > c->retry.max_wait_ms)
+        ms = c->retry.max_wait_ms;
+    return (uint64_t)ms;
+}
+
+/* Another try is allowed and was begun (or will be). unsent: the backend saw
+ * nothing of this one. */
+static bool try_again(struct exchange *x, bool unsent, bool stale)
+{
+    if (x->streamed || x->s.reply_started || !time_left(x))
+        return false;
+    if (!unsent && !method_idempotent(x->s.request.method))
+        return false;
+    if (x->attempts > x->cluster->retries + (stale ? 2u : 0u))
+        return false;
+    if (!stale && !cluster_take_retry(x->cluster))
+        return false;
+    if (!stale && x->member < 64)
+        x->tried |= 1ull << x->member;
+    metrics_add(&x->worker->metrics->retries, 1);
+    if (!stale && !unsent && pause_ms(x)) {
+        x->state = X_PAUSE;
+        timer_set(x->worker->loop, &x->timer, now_ms(x) + pause_ms(x));
+    } else {
+        dispatch(x);
+    }
+    return true;
+}
+
+void exchange_connect_failed(struct exchange *x, enum http_fail kind,
+                             const char *why)
+{
+    log_call(LOG_DEBUG, "upstream", x->activityid, "%.*s: %s",
+             STR_ARG(x->endpoint->endpoint->name), why ? why : "closed");
+    outcome(x, ENDPOINT_UNREACHABLE);
+    end_try(x);
+    if (!try_again(x, true, false))
+        exchange_refuse(x, kind == HTTP_FAIL_CONNECT_TIMEOUT
+                               ? &refusal_connect_timeout
+                               : &refusal_connect);
+}
+
+static void dispatch(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct http_client *c;
+    struct endpoint *e;
+    enum err err;
+    int at;
+
+    x->attempts++;
+    at = cluster_pick(x->cluster, x->tried, now_ms(x),
+                      x->cluster->count > 1 ? (uint32_t)rng_next(&w->rng) : 0,
+                      &x->trial);
+    if (at < 0) {
+        exchange_refuse(x, &refusal_suspended);
+        return;
+    }
+    x->member = (uint16_t)at;
+    e = x->cluster->members[at].endpoint;
+    x->endpoint = endpoint_here(e, w->index, w->loop, w->metrics);
+    x->state = X_CONNECT;
+    err = endpoint_connect(x->endpoint, x, &c);
+    if (err == ERR_OK && c) {
+        start_call(x, c);
+    } else if (err == ERR_OK) {
+        /* The connection has its own time-out; this one is for the line. */
+        timer_set(w->loop, &x->timer,
+                  now_ms(x) + e->limits.connect_ms + e->wait_ms + 100);
+    } else if (err == ERR_LIMIT) {
+        end_try(x);
+        exchange_refuse(x, &refusal_busy);
+    } else if (err == ERR_NOT_FOUND) {
+        end_try(x);
+        if (!try_again(x, true, false))
+            exchange_refuse(x, &refusal_suspended);
+    } else {
+        exchange_connect_failed(x, HTTP_FAIL_CONNECT, "connect failed");
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct exchange *x =
+        (struct exchange *)((char *)t - offsetof(struct exchange, timer));
+
+    switch ((enum exchange_state)x->state) {
+    case X_HOLD:
+    case X_PAUSE:
+        dispatch(x);
+        break;
+    case X_CONNECT:
+        endpoint_forget(x->endpoint, x);
+        end_try(x);
+        exchange_refuse(x, &refusal_busy);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The reply */
+
+static void add_reply_fields(struct exchange *x, struct message *m,
+                             const struct conf_list *list)
+{
+    const struct header_conf *h = list->items;
+
+    for (size_t i = 0; i < list->count; i++, h++) {
+        if (h->preserve)
+            continue;
+        for (uint32_t k = 0; k < m->count; k++)
+            if (str_eq_nocase(m->headers[k].name, h->name))
+                m->headers[k].hop = true;
+        if (h->value.len)
+            exchange_add_field(x, h->name, h->value);
+    }
+}
+
+static void drop_cors_fields(struct message *m)
+{
+    static const struct str prefix = { "access-control-", 15 };
+
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->headers[i].name.len > prefix.len &&
+            str_eq_nocase(str_head(m->headers[i].name, prefix.len), prefix))
+            m->headers[i].hop = true;
+}
+
+/* A Location below the endpoint's base, as the client knows it; others stay
+ * as they are (empty result). */
+static struct str map_location(struct exchange *x, struct str value)
+{
+    const struct member *member = &x->cluster->members[x->member];
+    struct str context = str_head(x->path, x->path.len - x->rest.len);
+    struct str path = value;
+    size_t scheme = str_find(value, ':');
+
+    if (scheme + 2 < value.len && value.p[scheme + 1] == '/' &&
+        value.p[scheme + 2] == '/') {
+        struct str want = member->endpoint->tls ? STR("https") : STR("http");
+        size_t slash;
+
+        if (!str_eq_nocase(str_head(value, scheme), want))
+            return STR_NULL;
+        path = str_skip(value, scheme + 3);
+        slash = str_find(path, '/');
+        if (!str_eq_nocase(str_head(path, slash),
+                           member->endpoint->authority))
+            return STR_NULL;
+        path = str_skip(path, slash);
+        if (!path.len)
+            path = STR("/");
+    }
+    if (!path.len || path.p[0] != '/' || (path.len > 1 && path.p[1] == '/') ||
+        !str_starts(path, member->base))
+        return STR_NULL;
+    path = str_skip(path, member->base.len);
+    if (path.len && path.p[0] != '/' && path.p[0] != '?')
+        return STR_NULL;
+    if (!path.len && !context.len)
+        path = STR("/");
+    return arena_printf(x->s.arena, "%.*s%.*s", STR_ARG(context),
+                        STR_ARG(path));
+}
+
+static uint64_t map_locations(struct exchange *x, const struct message *m)
+{
+    static const enum field ids[] = { FIELD_LOCATION,
+                                      FIELD_CONTENT_LOCATION };
+    uint64_t skip = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct str v = message_value(m, ids[i]), mapped;
+
+        if (!v.len)
+            continue;
+        mapped = map_location(x, v);
+        if (!mapped.len)
+            continue;
+        exchange_add_field(x, field_name(ids[i]), mapped);
+        skip |= H1_FIELD_BIT(ids[i]);
+    }
+    return skip;
+}
+
+static void frame_reply(struct exchange *x, const struct message *m,
+                        struct http_reply *r)
+{
+    struct str length = message_value(m, FIELD_CONTENT_LENGTH);
+
+    r->body = m->body;
+    r->length = m->length;
+    if (m->body != BODY_NONE)
+        return;
+    if (x->s.request.method == METHOD_HEAD && length.len &&
+        !str_to_u64(length, INT64_MAX, &r->length))
+        r->body = BODY_LENGTH;
+    else if (x->s.request.method == METHOD_HEAD)
+        r->body = BODY_CLOSE; /* not known: no Content-Length */
+}
+
+static void on_reply(struct http_call *call, const struct message *reply)
+{
+    struct exchange *x = of(call);
+    struct message *m = (struct message *)(uintptr_t)reply;
+    struct http_reply r = { .status = m->status, .reason = m->reason,
+                            .from = m, .extra = x->fields };
+
+    outcome(x, cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED
+                                                           : ENDPOINT_OK);
+    if (cluster_retries_status(x->cluster, m->status) &&
+        method_idempotent(x->s.request.method) && !x->streamed &&
+        x->attempts <= x->cluster->retries) {
+        http_call_cancel(call);
+        end_try(x);
+        if (try_again(x, false, false))
+            return;
+        exchange_refuse(x, &refusal_closed);
+        return;
+    }
+    x->state = X_REPLY;
+    for (uint32_t i = 0; x->op->chain.responses && i < x->op->chain.count; i++)
+        if (x->op->chain.steps[i].policy->on_response)
+            x->op->chain.steps[i].policy->on_response(
+                x->op->chain.steps[i].conf, x, m);
+    if (x->drop_cors)
+        drop_cors_fields(m);
+    if (conf(x)->reply_headers.count)
+        add_reply_fields(x, m, &conf(x)->reply_headers);
+    r.skip = H1_FIELD_BIT(FIELD_ACTIVITYID) | map_locations(x, m);
+    r.extras = x->field_count;
+    frame_reply(x, m, &r);
+    http_respond(&x->s, &r);
+}
+
+static void on_inform(struct http_call *call, const struct message *m)
+{
+    struct exchange *x = of(call);
+
+    if (m->status == 100 && (x->whole || x->s.body_in))
+        return; /* the client did not wait */
+    http_inform(&x->s, m->status, m, H1_FIELD_BIT(FIELD_ACTIVITYID));
+}
+
+static void on_body(struct http_call *call, char *p, size_t n, bool end,
+                    struct str trailers)
+{
+    struct exchange *x = of(call);
+
+    if (end) {
+        end_try(x);
+        if (trailers.len)
+            trailers = x->s.request.trailers_ok
+                           ? safe_trailers(x->s.arena, trailers)
+                           : STR_NULL;
+        x->state = X_OVER;
+        http_finish(&x->s, p, n, trailers); /* x may be gone */
+        return;
+    }
+    http_body(&x->s, p, n);
+    if (http_unsent(&x->s) > HIGH_WATER && !x->paused_out) {
+        x->paused_out = true;
+        http_call_pause(call);
+    }
+}
+
+void proxy_reply_drained(struct exchange *x)
+{
+    if (!x->paused_out)
+        return;
+    x->paused_out = false;
+    http_call_resume(&x->call);
+}
+
+static void on_request_drained(struct http_call *call)
+{
+    struct exchange *x = of(call);
+
+    if (!x->paused_in)
+        return;
+    x->paused_in = false;
+    http_resume(&x->s);
+}
+
+static const struct refusal *refusal_of_fail(enum http_fail why)
+{
+    switch (why) {
+    case HTTP_FAIL_CONNECT:
+        return &refusal_connect;
+    case HTTP_FAIL_CONNECT_TIMEOUT:
+        return &refusal_connect_timeout;
+    case HTTP_FAIL_FIRST_BYTE:
+    case HTTP_FAIL_TOTAL:
+    case HTTP_FAIL_STALLED:
+        return &refusal_timeout;
+    case HTTP_FAIL_PROTOCOL:
+        return &refusal_protocol;
+    default:
+        return &refusal_closed;
+    }
+}
+
+static void on_fail(struct http_call *call, enum http_fail why, bool any,
+                    const char *detail)
+{
+    struct exchange *x = of(call);
+    bool closed = why == HTTP_FAIL_SEND || why == HTTP_FAIL_CLOSED;
+    bool stale = closed && !any && call->reused;
+
+    log_call(LOG_DEBUG, "upstream", x->activityid, "%.*s: %s (%s)",
+             STR_ARG(x->endpoint->endpoint->name), http_fail_name(why),
+             detail ? detail : "-");
+    if (!stale)
+        outcome(x, ENDPOINT_FAILED);
+    end_try(x);
+    if (x->s.reply_started) {
+        http_cut(&x->s);
+        return;
+    }
+    if ((closed || why == HTTP_FAIL_FIRST_BYTE) && !any &&
+        try_again(x, false, stale))
+        return;
+    exchange_refuse(x, refusal_of_fail(why));
+}
+
+static const struct http_call_ops call_ops = {
+    .on_inform = on_inform,
+    .on_reply = on_reply,
+    .on_body = on_body,
+    .on_drained = on_request_drained,
+    .on_fail = on_fail,
+};
+
+void proxy_init(struct exchange *x)
+{
+    x->timer.fire = on_timer;
+}

@@ -1,0 +1,92 @@
+/* refusal.c - the table of refusals, and their bodies. */
+#include "gateway/refusal.h"
+
+#include "base/buf.h"
+
+#define REFUSAL(name, ...) const struct refusal name = { __VA_ARGS__ }
+
+REFUSAL(refusal_bad_request, 400, "400", "Bad Request",
+        "The request could not be understood.", true);
+REFUSAL(refusal_not_found, 404, "404", "Not Found",
+        "The requested resource is not available.", true);
+REFUSAL(refusal_method, 405, "405", "Method Not Allowed",
+        "Method not allowed for given API resource", true);
+REFUSAL(refusal_http_not_allowed, 403, "403", "Forbidden",
+        "Unsupported Transport [ http ]", true);
+REFUSAL(refusal_https_not_allowed, 403, "403", "Forbidden",
+        "Unsupported Transport [ https ]", true);
+REFUSAL(refusal_memory, 503, "503", "Service Unavailable",
+        "The gateway is short of memory. Try again later.", false);
+REFUSAL(refusal_connect, 500, "101503", "Runtime Error",
+        "Error connecting to the back end", false);
+REFUSAL(refusal_connect_timeout, 504, "101508", "Runtime Error",
+        "Connection to the back end timed out", false);
+REFUSAL(refusal_timeout, 504, "101504", "Runtime Error",
+        "The back end did not answer in time", false);
+REFUSAL(refusal_closed, 502, "101505", "Runtime Error",
+        "The back end closed the connection", false);
+REFUSAL(refusal_protocol, 502, "101506", "Runtime Error",
+        "The back end's answer is not valid HTTP", false);
+REFUSAL(refusal_suspended, 503, "303001", "Runtime Error",
+        "Currently, the endpoint is suspended or no address is known", false);
+REFUSAL(refusal_busy, 503, "303001", "Runtime Error",
+        "All connections to the back end are in use", false);
+
+static const struct refusal of_status[] = {
+    { 408, "408", "Request Timeout", "The request came too slowly.", true },
+    { 413, "413", "Content Too Large", "The request body is too large.", true },
+    { 414, "414", "URI Too Long", "The request target is too long.", true },
+    { 417, "417", "Expectation Failed", "The expectation cannot be met.",
+      true },
+    { 431, "431", "Request Header Fields Too Large",
+      "The request head is too large.", true },
+    { 501, "501", "Not Implemented",
+      "The method or transfer coding is not supported.", true },
+    { 505, "505", "HTTP Version Not Supported", "HTTP/1.0 and HTTP/1.1 are.",
+      true },
+};
+
+const struct refusal *refusal_of_status(unsigned status)
+{
+    for (size_t i = 0; i < sizeof(of_status) / sizeof(*of_status); i++)
+        if (of_status[i].status == status)
+            return &of_status[i];
+    return status == 503 ? &refusal_memory : &refusal_bad_request;
+}
+
+static struct str soap_fault(struct arena *a, const struct refusal *r)
+{
+    return arena_printf(
+        a,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+        "<soapenv:Envelope xmlns:soapenv="
+        "\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body>"
+        "<soapenv:Fault><faultcode>soapenv:%s</faultcode>"
+        "<faultstring>%s</faultstring><detail>"
+        "<am:fault xmlns:am=\"http://wso2.org/apimanager\">"
+        "<am:code>%s</am:code><am:type>Status report</am:type>"
+        "<am:message>%s</am:message><am:description>%s</am:description>"
+        "</am:fault></detail></soapenv:Fault></soapenv:Body>"
+        "</soapenv:Envelope>",
+        r->client ? "Client" : "Server", r->message, r->code, r->message,
+        r->description);
+}
+
+struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
+                        enum errors form, struct str *content_type)
+{
+    if (soap) {
+        *content_type = STR("text/xml; charset=UTF-8");
+        return soap_fault(a, r);
+    }
+    *content_type = STR("application/json; charset=UTF-8");
+    if (form == ERRORS_MICROGATEWAY)
+        return arena_printf(a,
+                            "{\"fault\":{\"code\":%s,\"message\":\"%s\","
+                            "\"description\":\"%s\"}}",
+                            r->code, r->message, r->description);
+    return arena_printf(a,
+                        "{\"code\":\"%s\",\"type\":\"Status report\","
+                        "\"message\":\"%s\",\"description\":\"%s\"}",
+                        r->code, r->message, r->description);
+}

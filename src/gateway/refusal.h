@@ -1,0 +1,42 @@
+/* refusal.h - what a caller is told when the gateway answers itself.
+ *
+ * Codes and texts are those of WSO2 API Manager, so that clients written for
+ * it understand; nothing a caller sent is echoed. SOAP requests get a SOAP
+ * 1.1 fault.
+ */
+#ifndef TG_GATEWAY_REFUSAL_H
+#define TG_GATEWAY_REFUSAL_H
+
+#include "gateway/settings.h"
+
+struct refusal {
+    uint16_t status;
+    const char *code; /* a string in the body, as the model has it */
+    const char *message;
+    const char *description;
+    bool client; /* SOAP faultcode Client, else Server */
+};
+
+extern const struct refusal refusal_bad_request;
+extern const struct refusal refusal_not_found;
+extern const struct refusal refusal_method;
+extern const struct refusal refusal_http_not_allowed;
+extern const struct refusal refusal_https_not_allowed;
+extern const struct refusal refusal_memory;
+extern const struct refusal refusal_connect;
+extern const struct refusal refusal_connect_timeout;
+extern const struct refusal refusal_timeout;
+extern const struct refusal refusal_closed;
+extern const struct refusal refusal_protocol;
+extern const struct refusal refusal_suspended;
+extern const struct refusal refusal_busy;
+
+/* For the statuses of the parser (400, 408, 413, 414, 417, 431, 501, 503,
+ * 505). */
+const struct refusal *refusal_of_status(unsigned status);
+
+/* The body and its type, in the arena. */
+struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
+                        enum errors form, struct str *content_type);
+
+#endif

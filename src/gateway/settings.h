@@ -1,0 +1,121 @@
+/* settings.h - tollgate.yaml as structs; the tables are in settings_fields.c.
+ *
+ * Text and lists live in the arena that settings_read() was given.
+ */
+#ifndef TG_GATEWAY_SETTINGS_H
+#define TG_GATEWAY_SETTINGS_H
+
+#include "base/conf.h"
+#include "base/log.h"
+#include "net/tls.h"
+
+struct listener_conf {
+    struct str address;
+    struct tls_server_conf tls; /* certificate empty and !local: plain */
+    bool local_certificate;     /* TLS with the local authority's */
+    bool proxy_protocol;        /* expected from trusted_proxies */
+};
+
+struct api_conf {
+    struct str path; /* file or folder */
+    struct str context; /* instead of the document's */
+    struct str upstream; /* instead of its endpoints */
+    struct conf_strings hosts; /* virtual hosts; empty: any */
+    bool default_version; /* also serves the path without version */
+};
+
+struct header_conf { /* of replies */
+    struct str name;
+    bool preserve; /* false: dropped, or replaced by value */
+    struct str value;
+};
+
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_WEIGHTED, BALANCE_LEAST };
+enum forwarded { FORWARDED_X, FORWARDED_RFC, FORWARDED_BOTH, FORWARDED_NONE };
+enum errors { ERRORS_APIM, ERRORS_MICROGATEWAY };
+
+struct upstreams_conf {
+    uint64_t connect_ms, first_byte_ms, total_ms, stall_ms, idle_ms;
+    uint64_t max_connections; /* per endpoint, all threads; 0: none */
+    uint64_t max_idle;        /* kept per endpoint and thread */
+    uint64_t wait_ms;         /* for a connection when all are in use */
+    uint64_t retries;         /* further tries of one call */
+    uint64_t retry_percent;   /* of calls: the budget for retries */
+    uint64_t suspend_ms, suspend_max_ms, suspend_factor; /* x times longer */
+    uint64_t head_size, headers; /* of replies */
+    int balance;
+    struct tls_client_conf tls;
+    struct {
+        struct str path; /* empty: no active checks */
+        uint64_t interval_ms, timeout_ms;
+        uint64_t healthy, unhealthy; /* checks in a row */
+    } health;
+    struct {
+        struct str servers;
+        uint64_t timeout_ms;
+    } dns;
+};
+
+struct cors_conf {
+    bool enabled;
+    struct conf_strings origins, methods, headers, expose;
+    bool credentials;
+    uint64_t max_age_ms;
+};
+
+struct gateway_conf {
+    struct conf_list listeners; /* struct listener_conf */
+    struct conf_list apis;      /* struct api_conf */
+    uint64_t threads;           /* 0: as many as CPUs */
+    struct str user;            /* to become after binding, when root */
+    struct conf_strings trusted_proxies; /* addresses and CIDR ranges */
+    struct str upstream; /* overrides every endpoint */
+    int security_off;    /* security: 0 on, 1 off */
+    struct conf_strings ignore;
+    int forwarded;
+    int errors;
+    struct str via; /* name in Via; empty: no Via */
+    struct conf_list reply_headers; /* struct header_conf */
+    struct {
+        struct str address;
+    } admin;
+    struct {
+        uint64_t handshake_ms, head_ms, idle_ms, rate_ms, drain_ms, linger_ms;
+    } timeouts;
+    struct {
+        uint64_t head_size, target_size, headers, body_size, pipelined;
+        uint64_t rate; /* bytes per second */
+        uint64_t connections, connections_per_address; /* 0: derived */
+        uint64_t hold_size, hold_ms; /* of a body before the backend is asked */
+    } limits;
+    struct upstreams_conf upstreams;
+    struct cors_conf cors;
+    struct {
+        struct str file;   /* empty: off; "-": stdout */
+        struct str format; /* json, common, or a format string */
+    } access_log;
+};
+
+struct settings {
+    struct str file; /* tollgate.yaml, or empty */
+    struct str state_dir;
+    struct {
+        int level;  /* enum log_level */
+        int format; /* enum log_format */
+    } log;
+    struct {
+        uint64_t limit; /* 0: the machine's or the cgroup's */
+    } memory;
+    struct gateway_conf gateway;
+};
+
+extern const struct conf_field settings_fields[];
+
+/* Reads file (empty: none) and the environment into *out. */
+enum err settings_read(struct arena *a, struct str file, struct settings *out,
+                       struct problems *ps);
+/* The rules between settings once more, after flags changed some. */
+enum err settings_check(struct arena *a, const struct settings *s,
+                        struct problems *ps);
+
+#endif

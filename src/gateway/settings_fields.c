@@ -1,0 +1,643 @@
+/* settings_fields.c - every key of tollgate.yaml: name, bounds, default, help.
+ *
+ * The help texts are the reference manual (`tollgate config reference`). A
+ * section that is an unnamed struct in settings.h begins at its owner's
+ * beginning, so its fields count from there as well.
+ */
+#include "gateway/settings.h"
+
+#define SECOND 1000ull
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+
+#define GATEWAY(member) offsetof(struct gateway_conf, member)
+#define UPSTREAMS(member) offsetof(struct upstreams_conf, member)
+
+/* ---- gateway.listeners, gateway.apis, gateway.reply_headers ---- */
+
+static const struct conf_field listener_fields[] = {
+    { .name = "address",
+      .type = CONF_STRING,
+      .at = offsetof(struct listener_conf, address),
+      .required = true,
+      .help = "Where to listen: 127.0.0.1:8280, [::1]:8280, :8280 (every IPv4 "
+              "and IPv6 address), or unix:/run/tollgate.sock. Port 0 takes any "
+              "free port." },
+    { .name = "tls",
+      .type = CONF_SECTION,
+      .at = offsetof(struct listener_conf, tls),
+      .fields = tls_server_fields,
+      .help = "Makes it an HTTPS listener." },
+    { .name = "local_certificate",
+      .type = CONF_BOOL,
+      .at = offsetof(struct listener_conf, local_certificate),
+      .help = "HTTPS with a certificate for this host's name, localhost, "
+              "127.0.0.1 and ::1, from a private authority that is made in "
+              "state_dir when there is none. Instead of tls.certificate." },
+    { .name = "proxy_protocol",
+      .type = CONF_BOOL,
+      .at = offsetof(struct listener_conf, proxy_protocol),
+      .help = "Connections from trusted_proxies begin with a PROXY header, "
+              "version 1 or 2, that names the client. Those of others do "
+              "not." },
+    { 0 },
+};
+
+static const struct conf_field api_fields[] = {
+    { .name = "path",
+      .type = CONF_STRING,
+      .at = offsetof(struct api_conf, path),
+      .required = true,
+      .help = "An OpenAPI document (2.0, 3.0 or 3.1; JSON or YAML), or a "
+              "folder: every .yaml, .yml and .json file in it." },
+    { .name = "context",
+      .type = CONF_STRING,
+      .at = offsetof(struct api_conf, context),
+      .help = "The path it is served below, such as /pets/v1. Default: what "
+              "the document says (x-wso2-basePath, else the path of its first "
+              "server)." },
+    { .name = "upstream",
+      .type = CONF_STRING,
+      .at = offsetof(struct api_conf, upstream),
+      .help = "The backend's URL, instead of the endpoints and servers of the "
+              "document." },
+    { .name = "hosts",
+      .type = CONF_STRINGS,
+      .at = offsetof(struct api_conf, hosts),
+      .help = "Host names it is served under. Default: any." },
+    { .name = "default",
+      .type = CONF_BOOL,
+      .at = offsetof(struct api_conf, default_version),
+      .help = "Also serve it under its context without the version, for "
+              "callers that name none." },
+    { 0 },
+};
+
+static const struct conf_field reply_header_fields[] = {
+    { .name = "name",
+      .type = CONF_STRING,
+      .at = offsetof(struct header_conf, name),
+      .required = true,
+      .help = "A field of the backend's replies, such as Server." },
+    { .name = "preserve",
+      .type = CONF_BOOL,
+      .at = offsetof(struct header_conf, preserve),
+      .help = "Pass it on as the backend sent it." },
+    { .name = "value",
+      .type = CONF_STRING,
+      .at = offsetof(struct header_conf, value),
+      .help = "Replace it by this text. Without value and preserve the field "
+              "is dropped." },
+    { 0 },
+};
+
+/* ---- gateway.admin, gateway.timeouts, gateway.limits ---- */
+
+static const struct conf_field admin_fields[] = {
+    { .name = "address",
+      .type = CONF_STRING,
+      .at = GATEWAY(admin.address),
+      .def = "127.0.0.1:9797",
+      .help = "The private listener: /health, /ready and /metrics, without "
+              "authentication. Empty: none." },
+    { 0 },
+};
+
+static const struct conf_field timeout_fields[] = {
+    { .name = "handshake",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.handshake_ms),
+      .min = 10,
+      .max = HOUR,
+      .def = "10s",
+      .help = "For the TLS handshake, and for a PROXY header." },
+    { .name = "head",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.head_ms),
+      .min = 10,
+      .max = HOUR,
+      .def = "10s",
+      .help = "From the first byte of a request's head to its last; also from "
+              "the begin of a connection to its first request." },
+    { .name = "idle",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.idle_ms),
+      .min = 10,
+      .max = DAY,
+      .def = "60s",
+      .help = "How long a connection is kept between two requests." },
+    { .name = "rate",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.rate_ms),
+      .min = 10,
+      .max = HOUR,
+      .def = "5s",
+      .help = "The span over which limits.rate is looked at, in both "
+              "directions." },
+    { .name = "drain",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.drain_ms),
+      .max = DAY,
+      .def = "30s",
+      .help = "At the end of the process: how long calls in flight may take to "
+              "finish." },
+    { .name = "linger",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.linger_ms),
+      .max = MINUTE,
+      .def = "2s",
+      .help = "After a refusal: how long what the client still sends is read "
+              "and thrown away, so that the refusal reaches it." },
+    { 0 },
+};
+
+static const struct conf_field limit_fields[] = {
+    { .name = "head_size",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.head_size),
+      .min = KIB,
+      .max = MIB,
+      .def = "32k",
+      .help = "Request line and fields together. More: 431." },
+    { .name = "target_size",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.target_size),
+      .min = 64,
+      .max = MIB,
+      .def = "8k",
+      .help = "Path and query of a request. More: 414." },
+    { .name = "headers",
+      .type = CONF_U64,
+      .at = GATEWAY(limits.headers),
+      .min = 1,
+      .max = 1000,
+      .def = "100",
+      .help = "Fields of a request. More: 431." },
+    { .name = "body_size",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.body_size),
+      .def = "0",
+      .help = "Body of a request. More: 413. 0: any size; bodies are streamed, "
+              "so a large one takes no more memory than a small one." },
+    { .name = "pipelined",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.pipelined),
+      .min = KIB,
+      .max = 16 * MIB,
+      .def = "64k",
+      .help = "Bytes read ahead of the request being served, from a client "
+              "that does not wait for replies." },
+    { .name = "rate",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.rate),
+      .def = "500",
+      .help = "Bytes per second that a request's body, and a reply that waits "
+              "for the client, must move at least. 0: no such demand." },
+    { .name = "connections",
+      .type = CONF_U64,
+      .at = GATEWAY(limits.connections),
+      .def = "0",
+      .help = "Connections of clients in all. 0: as many as the open files "
+              "(ulimit -n) allow." },
+    { .name = "connections_per_address",
+      .type = CONF_U64,
+      .at = GATEWAY(limits.connections_per_address),
+      .def = "0",
+      .help = "Connections of one client address. 0: half of all." },
+    { .name = "hold_size",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.hold_size),
+      .max = MIB,
+      .def = "16k",
+      .help = "A request's body up to this size is waited for, at most for "
+              "limits.hold, before the backend is asked, so that slow clients "
+              "occupy no backend." },
+    { .name = "hold",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(limits.hold_ms),
+      .max = MINUTE,
+      .def = "20ms",
+      .help = "See limits.hold_size." },
+    { 0 },
+};
+
+/* ---- gateway.upstreams ---- */
+
+static const char *const balance_names[] = { "round_robin", "weighted",
+                                             "least_outstanding", NULL };
+
+static const struct conf_field health_fields[] = {
+    { .name = "path",
+      .type = CONF_STRING,
+      .at = UPSTREAMS(health.path),
+      .help = "Path that every endpoint is asked for; an answer below 400 is "
+              "healthy. Empty: endpoints are judged by their calls alone." },
+    { .name = "interval",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(health.interval_ms),
+      .min = 100,
+      .max = HOUR,
+      .def = "5s",
+      .help = "Time between two checks of an endpoint." },
+    { .name = "timeout",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(health.timeout_ms),
+      .min = 10,
+      .max = HOUR,
+      .def = "2s",
+      .help = "For the answer to a check; not longer than the interval." },
+    { .name = "healthy",
+      .type = CONF_U64,
+      .at = UPSTREAMS(health.healthy),
+      .min = 1,
+      .max = 100,
+      .def = "2",
+      .help = "Good checks in a row that bring an endpoint back." },
+    { .name = "unhealthy",
+      .type = CONF_U64,
+      .at = UPSTREAMS(health.unhealthy),
+      .min = 1,
+      .max = 100,
+      .def = "3",
+      .help = "Bad checks in a row that take an endpoint out." },
+    { 0 },
+};
+
+static const struct conf_field dns_fields[] = {
+    { .name = "servers",
+      .type = CONF_STRING,
+      .at = UPSTREAMS(dns.servers),
+      .help = "Name servers, comma-separated: 10.0.0.2, 10.0.0.3:5353. Empty: "
+              "those of /etc/resolv.conf." },
+    { .name = "timeout",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(dns.timeout_ms),
+      .min = 100,
+      .max = MINUTE,
+      .def = "5s",
+      .help = "For one name, all tries together. What was known before is "
+              "used on when a name cannot be resolved again." },
+    { 0 },
+};
+
+static const struct conf_field upstream_fields[] = {
+    { .name = "connect",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(connect_ms),
+      .min = 10,
+      .max = HOUR,
+      .def = "5s",
+      .help = "For TCP and TLS together." },
+    { .name = "first_byte",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(first_byte_ms),
+      .max = DAY,
+      .def = "60s",
+      .help = "From the end of the request to the head of the reply. 0: no "
+              "limit." },
+    { .name = "total",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(total_ms),
+      .max = 7 * DAY,
+      .def = "0",
+      .help = "For a whole call, bodies and event streams included. 0: no "
+              "limit." },
+    { .name = "stall",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(stall_ms),
+      .max = DAY,
+      .def = "60s",
+      .help = "Between two pieces of a request or a reply. 0: no limit." },
+    { .name = "idle",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(idle_ms),
+      .min = 10,
+      .max = DAY,
+      .def = "55s",
+      .help = "How long an unused connection is kept. Backends that close "
+              "theirs sooner should say so (Keep-Alive: timeout=N), or this "
+              "should be shorter than theirs." },
+    { .name = "max_connections",
+      .type = CONF_U64,
+      .at = UPSTREAMS(max_connections),
+      .def = "0",
+      .help = "Connections to one endpoint, all threads together. 0: no "
+              "limit." },
+    { .name = "max_idle",
+      .type = CONF_U64,
+      .at = UPSTREAMS(max_idle),
+      .max = 65535,
+      .def = "256",
+      .help = "Unused connections kept per endpoint and thread." },
+    { .name = "wait",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(wait_ms),
+      .max = HOUR,
+      .def = "5s",
+      .help = "How long a call waits when max_connections are in use." },
+    { .name = "retries",
+      .type = CONF_U64,
+      .at = UPSTREAMS(retries),
+      .max = 10,
+      .def = "2",
+      .help = "Further tries of a call that failed before its reply began. "
+              "Only what is safe to repeat is: idempotent methods, and any "
+              "call whose request did not reach the backend." },
+    { .name = "retry_percent",
+      .type = CONF_U64,
+      .at = UPSTREAMS(retry_percent),
+      .max = 100,
+      .def = "20",
+      .help = "Retries are at most this share of the calls to an endpoint, so "
+              "that they cannot bury a backend in trouble." },
+    { .name = "suspend",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(suspend_ms),
+      .max = DAY,
+      .def = "1s",
+      .help = "How long a failing endpoint is left alone the first time. 0: "
+              "never suspended. A document's advanceEndpointConfig wins over "
+              "suspend, suspend_max and suspend_factor." },
+    { .name = "suspend_max",
+      .type = CONF_DURATION_MS,
+      .at = UPSTREAMS(suspend_max_ms),
+      .max = 7 * DAY,
+      .def = "60s",
+      .help = "The longest suspension." },
+    { .name = "suspend_factor",
+      .type = CONF_U64,
+      .at = UPSTREAMS(suspend_factor),
+      .min = 1,
+      .max = 100,
+      .def = "2",
+      .help = "Each further suspension is so many times as long." },
+    { .name = "head_size",
+      .type = CONF_SIZE,
+      .at = UPSTREAMS(head_size),
+      .min = KIB,
+      .max = MIB,
+      .def = "64k",
+      .help = "Status line and fields of a reply." },
+    { .name = "headers",
+      .type = CONF_U64,
+      .at = UPSTREAMS(headers),
+      .min = 1,
+      .max = 1000,
+      .def = "200",
+      .help = "Fields of a reply." },
+    { .name = "balance",
+      .type = CONF_ENUM,
+      .at = UPSTREAMS(balance),
+      .choices = balance_names,
+      .help = "How calls are spread over the endpoints of an API: in turn, in "
+              "turn by weight, or to the one with the fewest calls in "
+              "flight." },
+    { .name = "tls",
+      .type = CONF_SECTION,
+      .at = UPSTREAMS(tls),
+      .fields = tls_client_fields,
+      .help = "Connections to https backends." },
+    { .name = "health",
+      .type = CONF_SECTION,
+      .fields = health_fields,
+      .help = "Active checks of endpoints." },
+    { .name = "dns",
+      .type = CONF_SECTION,
+      .fields = dns_fields,
+      .help = "How the names of backends are resolved." },
+    { 0 },
+};
+
+/* ---- gateway.cors, gateway.access_log ---- */
+
+static const struct conf_field cors_fields[] = {
+    { .name = "enabled",
+      .type = CONF_BOOL,
+      .at = offsetof(struct cors_conf, enabled),
+      .def = "true",
+      .help = "Answer preflight requests and add the Access-Control fields. A "
+              "document's x-wso2-cors wins over this section." },
+    { .name = "origins",
+      .type = CONF_STRINGS,
+      .at = offsetof(struct cors_conf, origins),
+      .def = "*",
+      .help = "Origins whose scripts may call, such as https://example.com; * "
+              "for any." },
+    { .name = "methods",
+      .type = CONF_STRINGS,
+      .at = offsetof(struct cors_conf, methods),
+      .def = "GET, PUT, POST, DELETE, PATCH, OPTIONS",
+      .help = "Methods they may use, as far as the operation exists." },
+    { .name = "headers",
+      .type = CONF_STRINGS,
+      .at = offsetof(struct cors_conf, headers),
+      .def = "authorization, Access-Control-Allow-Origin, Content-Type, "
+             "SOAPAction, apikey, Internal-Key",
+      .help = "Request fields they may set." },
+    { .name = "expose",
+      .type = CONF_STRINGS,
+      .at = offsetof(struct cors_conf, expose),
+      .help = "Reply fields they may read." },
+    { .name = "credentials",
+      .type = CONF_BOOL,
+      .at = offsetof(struct cors_conf, credentials),
+      .help = "Whether browsers may send cookies and the like. Needs origins "
+              "by name." },
+    { .name = "max_age",
+      .type = CONF_DURATION_MS,
+      .at = offsetof(struct cors_conf, max_age_ms),
+      .max = 7 * DAY,
+      .def = "0",
+      .help = "How long a browser may remember the answer to a preflight "
+              "request. 0: the browser's own habit." },
+    { 0 },
+};
+
+static const struct conf_field access_log_fields[] = {
+    { .name = "file",
+      .type = CONF_STRING,
+      .at = GATEWAY(access_log.file),
+      .help = "Where to write one line per call; - for standard output. Empty: "
+              "no access log. A reload opens the file again." },
+    { .name = "format",
+      .type = CONF_STRING,
+      .at = GATEWAY(access_log.format),
+      .def = "json",
+      .help = "json, common, or a format string." },
+    { 0 },
+};
+
+/* ---- gateway ---- */
+
+static const char *const security_names[] = { "on", "off", NULL };
+static const char *const forwarded_names[] = { "x-forwarded", "forwarded",
+                                               "both", "none", NULL };
+static const char *const error_names[] = { "apim", "microgateway", NULL };
+
+static const struct conf_field gateway_fields[] = {
+    { .name = "listeners",
+      .type = CONF_SECTIONS,
+      .at = GATEWAY(listeners),
+      .fields = listener_fields,
+      .item_size = sizeof(struct listener_conf),
+      .scalar_field = "address",
+      .help = "Where clients connect. Without any: HTTP on :8280 and HTTPS "
+              "with the local certificate on :8243." },
+    { .name = "apis",
+      .type = CONF_SECTIONS,
+      .at = GATEWAY(apis),
+      .fields = api_fields,
+      .item_size = sizeof(struct api_conf),
+      .scalar_field = "path",
+      .help = "What is served." },
+    { .name = "threads",
+      .type = CONF_U64,
+      .at = GATEWAY(threads),
+      .max = 256,
+      .def = "0",
+      .help = "Threads that serve calls. 0: one for each CPU the process may "
+              "use." },
+    { .name = "user",
+      .type = CONF_STRING,
+      .at = GATEWAY(user),
+      .help = "When started as root: the account to become once the listeners "
+              "are open. Default: tollgate where that account exists, else "
+              "nobody; root stays root. Files of the configuration stay "
+              "readable for reloads, ports below 1024 can still be opened; "
+              "Unix sockets of backends must let this account connect." },
+    { .name = "trusted_proxies",
+      .type = CONF_STRINGS,
+      .at = GATEWAY(trusted_proxies),
+      .help = "Addresses and ranges (10.0.0.0/8, ::1) whose word on the "
+              "client's address is taken: X-Forwarded-For, Forwarded, the "
+              "PROXY header. The client is the right-most address that is not "
+              "of these." },
+    { .name = "upstream",
+      .type = CONF_STRING,
+      .at = GATEWAY(upstream),
+      .help = "A backend's URL that replaces every endpoint of every API, for "
+              "trying things out." },
+    { .name = "security",
+      .type = CONF_ENUM,
+      .at = GATEWAY(security_off),
+      .choices = security_names,
+      .help = "off serves operations without the security their documents ask "
+              "for: a switch for development, shown in /ready and logged at "
+              "every start." },
+    { .name = "ignore",
+      .type = CONF_STRINGS,
+      .at = GATEWAY(ignore),
+      .help = "Extensions of documents (x-wso2-throttling-tier, …) that may go "
+              "unenforced. A document with one that is neither enforced nor "
+              "listed here is refused." },
+    { .name = "forwarded",
+      .type = CONF_ENUM,
+      .at = GATEWAY(forwarded),
+      .choices = forwarded_names,
+      .help = "What tells backends about the client: the fields X-Forwarded-*, "
+              "the field Forwarded (RFC 7239), both, or none. Those a client "
+              "sent are replaced; those of trusted_proxies are continued." },
+    { .name = "errors",
+      .type = CONF_ENUM,
+      .at = GATEWAY(errors),
+      .choices = error_names,
+      .help = "The form of the gateway's own error bodies." },
+    { .name = "via",
+      .type = CONF_STRING,
+      .at = GATEWAY(via),
+      .def = "tollgate",
+      .help = "Our name in the Via field, in both directions. Empty: no Via." },
+    { .name = "reply_headers",
+      .type = CONF_SECTIONS,
+      .at = GATEWAY(reply_headers),
+      .fields = reply_header_fields,
+      .item_size = sizeof(struct header_conf),
+      .help = "Fields of replies that are dropped, replaced or preserved. "
+              "Others are passed on." },
+    { .name = "admin",
+      .type = CONF_SECTION,
+      .fields = admin_fields,
+      .help = "The private listener." },
+    { .name = "timeouts",
+      .type = CONF_SECTION,
+      .fields = timeout_fields,
+      .help = "Against slow clients." },
+    { .name = "limits",
+      .type = CONF_SECTION,
+      .fields = limit_fields,
+      .help = "Ceilings on what clients can choose." },
+    { .name = "upstreams",
+      .type = CONF_SECTION,
+      .at = GATEWAY(upstreams),
+      .fields = upstream_fields,
+      .help = "How backends are treated." },
+    { .name = "cors",
+      .type = CONF_SECTION,
+      .at = GATEWAY(cors),
+      .fields = cors_fields,
+      .help = "Calls of scripts in browsers." },
+    { .name = "access_log",
+      .type = CONF_SECTION,
+      .fields = access_log_fields,
+      .help = "One line per call." },
+    { 0 },
+};
+
+/* ---- the whole ---- */
+
+static const char *const level_names[] = { "debug", "info", "warn", "error",
+                                           NULL };
+static const char *const format_names[] = { "auto", "json", "text", NULL };
+
+static const struct conf_field log_fields[] = {
+    { .name = "level",
+      .type = CONF_ENUM,
+      .at = offsetof(struct settings, log.level),
+      .choices = level_names,
+      .def = "info",
+      .help = "The least important lines that are written." },
+    { .name = "format",
+      .type = CONF_ENUM,
+      .at = offsetof(struct settings, log.format),
+      .choices = format_names,
+      .help = "auto: text on a terminal, else JSON." },
+    { 0 },
+};
+
+static const struct conf_field memory_fields[] = {
+    { .name = "limit",
+      .type = CONF_SIZE,
+      .at = offsetof(struct settings, memory.limit),
+      .def = "0",
+      .help = "What the process may use. 60 % of it are for bodies and heads "
+              "in flight; when nine tenths of those are taken, new calls get "
+              "503. 0: the limit of the cgroup, else the machine's memory." },
+    { 0 },
+};
+
+const struct conf_field settings_fields[] = {
+    { .name = "state_dir",
+      .type = CONF_STRING,
+      .at = offsetof(struct settings, state_dir),
+      .help = "A folder of this process alone: lock, control socket, pid, "
+              "addresses.json, the local certificate authority. Default: "
+              "/var/lib/tollgate for root, else $XDG_STATE_HOME/tollgate or "
+              "~/.local/state/tollgate." },
+    { .name = "log",
+      .type = CONF_SECTION,
+      .fields = log_fields,
+      .help = "The log, on standard error: one line per event." },
+    { .name = "memory",
+      .type = CONF_SECTION,
+      .fields = memory_fields,
+      .help = "Memory of the process." },
+    { .name = "gateway",
+      .type = CONF_SECTION,
+      .at = offsetof(struct settings, gateway),
+      .fields = gateway_fields,
+      .help = "The data plane." },
+    { 0 },
+};

@@ -1,0 +1,487 @@
+/* upstreams.c - the registry of endpoints, names and active checks.
+ *
+ * A key says all that makes two endpoints the same: origin and the settings
+ * that shape its connections. New settings make a new endpoint; the old one
+ * goes when the last compiled API that names it has gone.
+ */
+#include "gateway/upstream/upstreams.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "gateway/upstream/check.h"
+#include "net/sock.h"
+
+enum { RETRY_RESOLVE_MS = 5000 };
+
+struct retired { /* old addresses, kept until no turn can use them */
+    struct addresses *addresses;
+    uint64_t at_ms;
+    struct retired *next;
+};
+
+struct upstreams {
+    struct loop *main;
+    struct dns *dns;
+    struct timer timer; /* names to look up again, old addresses to free */
+    struct endpoint *first;
+    struct map *by_key;
+    struct loop *loops[THREADS_MAX];
+    unsigned loop_count;
+    bool ended; /* no thread is left */
+    struct retired *retired;
+    uint64_t dns_timeout_ms;
+    char *dns_servers;
+};
+
+/* Freed 10 s later: a loop's turn takes milliseconds. */
+enum { RETIRE_MS = 10000 };
+
+static void set_addresses(struct upstreams *u, struct endpoint *e,
+                          const struct address *items, size_t count)
+{
+    struct addresses *a = x_new(sizeof(*a) + count * sizeof(*items)), *old;
+
+    a->count = count;
+    memcpy(a->items, items, count * sizeof(*items));
+    old = atomic_exchange(&e->addresses, a);
+    if (old) {
+        struct retired *r = x_new(sizeof(*r));
+
+        r->addresses = old;
+        r->at_ms = loop_now_ms(u->main) + RETIRE_MS;
+        r->next = u->retired;
+        u->retired = r;
+    }
+}
+
+static void free_retired(struct upstreams *u, bool all)
+{
+    struct retired **at = &u->retired, *r;
+
+    while ((r = *at)) {
+        if (!all && r->at_ms > loop_now_ms(u->main)) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        x_free(r->addresses);
+        x_free(r);
+    }
+}
+
+/* Names */
+
+struct lookup {
+    struct upstreams *upstreams;
+    struct endpoint *endpoint;
+};
+
+static bool same_addresses(const struct addresses *a,
+                           const struct dns_answer *answer)
+{
+    if (!a || a->count != answer->count)
+        return false;
+    return memcmp(a->items, answer->addresses,
+                  a->count * sizeof(*a->items)) == 0;
+}
+
+static void forget(struct upstreams *u, struct endpoint *e);
+
+static void looked_up(void *arg, const struct dns_answer *answer)
+{
+    struct lookup *l = arg;
+    struct endpoint *e = l->endpoint;
+    struct upstreams *u = l->upstreams;
+    uint64_t now = loop_now_ms(u->main);
+
+    x_free(l);
+    e->resolving = false;
+    if (!e->refs) {
+        forget(u, e);
+        return;
+    }
+    if (answer->err) {
+        /* What was known stays; a name server's hour is no reason to stop. */
+        if (!e->resolved || !atomic_load(&e->addresses))
+            log_warn("upstream", "%.*s: the name cannot be resolved (%s)",
+                     STR_ARG(e->name), err_name(answer->err));
+        e->resolve_at_ms = now + RETRY_RESOLVE_MS;
+    } else {
+        if (!same_addresses(atomic_load(&e->addresses), answer))
+            set_addresses(u, e, answer->addresses, answer->count);
+        e->resolve_at_ms = now + answer->ttl_s * 1000ull;
+    }
+    e->resolved = true;
+}
+
+static void resolve(struct upstreams *u, struct dns *dns, struct endpoint *e)
+{
+    struct lookup *l = x_new(sizeof(*l));
+
+    l->upstreams = u;
+    l->endpoint = e;
+    e->resolving = true;
+    dns_resolve(dns, e->host, e->port, looked_up, l);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct upstreams *u =
+        (struct upstreams *)((char *)t - offsetof(struct upstreams, timer));
+    uint64_t now = loop_now_ms(u->main);
+    unsigned started = 0;
+
+    for (struct endpoint *e = u->first; e && started < 100; e = e->next) {
+        if (e->resolving || !e->resolve_at_ms || e->resolve_at_ms > now ||
+            !u->dns)
+            continue;
+        resolve(u, u->dns, e);
+        started++;
+    }
+    free_retired(u, false);
+    timer_set(u->main, t, now + 500);
+}
+
+void upstreams_resolve_now(struct upstreams *u, uint64_t max_ms)
+{
+    struct loop *l = NULL;
+    struct dns *dns = NULL;
+    uint64_t end;
+    bool open;
+
+    for (struct endpoint *e = u->first; e; e = e->next) {
+        if (e->resolved || e->resolving || !e->resolve_at_ms)
+            continue;
+        if (!l) {
+            l = loop_new();
+            dns = dns_new(l, str_z(u->dns_servers), u->dns_timeout_ms);
+            if (!dns)
+                break;
+        }
+        resolve(u, dns, e);
+    }
+    if (!l)
+        return;
+    end = loop_now_ms(l) + max_ms;
+    do {
+        loop_turn(l, 10);
+        open = false;
+        for (struct endpoint *e = u->first; e; e = e->next)
+            open |= e->resolving;
+    } while (open && loop_now_ms(l) < end);
+    dns_free(dns); /* what is open is answered with ERR_PEER */
+    loop_free(l);
+}
+
+/* Making and letting go */
+
+static struct str endpoint_key(struct arena *a, const struct url *url,
+                               const struct oas_endpoint_config *config,
+                               const struct upstreams_conf *conf)
+{
+    uint64_t h = HASH_CONTENT_START;
+    const struct tls_client_conf *t = &conf->tls;
+    const struct str texts[] = { t->ca,  t->pin,         t->certificate,
+                                 t->key, t->server_name, conf->health.path };
+    const uint64_t numbers[] = {
+        conf->connect_ms,      conf->idle_ms,
+        conf->max_connections, conf->max_idle,
+        conf->wait_ms,         conf->suspend_ms,
+        conf->suspend_max_ms,  conf->suspend_factor,
+        conf->head_size,       conf->headers,
+        t->insecure,           (uint64_t)t->min_version,
+        conf->health.interval_ms, conf->health.timeout_ms,
+        conf->health.healthy,  conf->health.unhealthy,
+        config->pool.max_active, config->pool.max_idle, config->pool.wait_ms,
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        h = hash_content(h, texts[i].p, texts[i].len);
+        h = hash_content(h, "|", 1);
+    }
+    h = hash_content(h, numbers, sizeof(numbers));
+    if (config->breaker.on)
+        h = hash_content(h, &config->breaker, sizeof(config->breaker));
+    return arena_printf(a, "%.*s://%.*s:%u|%016llx", STR_ARG(url->scheme),
+                        STR_ARG(url->host), url->port, (unsigned long long)h);
+}
+
+static void unix_address(struct upstreams *u, struct endpoint *e,
+                         struct str path)
+{
+    struct address a;
+    struct str text = arena_printf(e->arena, "unix:%.*s", STR_ARG(path));
+
+    if (sock_parse(text, &a) == ERR_OK)
+        set_addresses(u, e, &a, 1);
+    e->resolved = true;
+}
+
+static void describe(struct endpoint *e, const struct url *url)
+{
+    bool plain_port = url->port == (e->tls ? 443 : 80);
+    const char *open = url->ipv6 ? "[" : "", *shut = url->ipv6 ? "]" : "";
+
+    e->host = arena_copy(e->arena, url->host);
+    e->port = url->port;
+    if (e->unix_socket) {
+        e->name = arena_printf(e->arena, "unix:%.*s", STR_ARG(url->host));
+        e->authority = STR("localhost");
+        return;
+    }
+    if (plain_port)
+        e->authority = arena_printf(e->arena, "%s%.*s%s", open,
+                                    STR_ARG(url->host), shut);
+    else
+        e->authority = arena_printf(e->arena, "%s%.*s%s:%u", open,
+                                    STR_ARG(url->host), shut, url->port);
+    e->name = arena_printf(e->arena, "%s://%.*s", e->tls ? "https" : "http",
+                           STR_ARG(e->authority));
+}
+
+static void set_limits(struct endpoint *e,
+                       const struct oas_endpoint_config *config,
+                       const struct upstreams_conf *conf)
+{
+    e->limits = (struct http_client_limits){
+        .head_size = conf->head_size,
+        .headers = conf->headers,
+        .connect_ms = conf->connect_ms,
+        .idle_ms = conf->idle_ms,
+    };
+    e->max_connections = config->pool.max_active ? config->pool.max_active
+                                                 : conf->max_connections;
+    e->max_idle = config->pool.max_idle ? config->pool.max_idle
+                                        : conf->max_idle;
+    e->wait_ms = config->pool.wait_ms ? config->pool.wait_ms : conf->wait_ms;
+    e->suspend_ms = conf->suspend_ms;
+    e->suspend_max_ms = conf->suspend_max_ms;
+    e->suspend_factor = conf->suspend_factor ? conf->suspend_factor : 1;
+    e->breaker = *config;
+}
+
+enum err upstreams_get(struct upstreams *u, const struct url *url,
+                       const struct oas_endpoint_config *config,
+                       const struct upstreams_conf *conf, struct str file,
+                       uint32_t line, struct problems *ps,
+                       struct endpoint **out)
+{
+    struct arena *a = arena_new();
+    struct str key = endpoint_key(a, url, config, conf);
+    struct endpoint *e = map_get(u->by_key, key);
+    struct address numeric;
+
+    (void)line;
+    if (e) {
+        arena_free(a);
+        e->refs++;
+        *out = e;
+        return ERR_OK;
+    }
+    e = x_new(sizeof(*e));
+    e->arena = a;
+    e->key = key;
+    e->refs = 1;
+    e->tls = str_is(url->scheme, "https");
+    e->unix_socket = str_is(url->scheme, "unix");
+    describe(e, url);
+    set_limits(e, config, conf);
+    if (e->tls) {
+        enum err bad = tls_client_new(&conf->tls, STR_NULL, file, ps,
+                                      &e->tls_context);
+
+        if (bad) {
+            x_free(e);
+            arena_free(a);
+            return bad;
+        }
+    }
+    if (e->unix_socket) {
+        unix_address(u, e, url->host);
+    } else if (!address_numeric(url->host, url->port, &numeric)) {
+        set_addresses(u, e, &numeric, 1);
+        e->resolved = true;
+    } else {
+        e->resolve_at_ms = loop_now_ms(u->main);
+    }
+    map_set(u->by_key, e->key, e);
+    e->next = u->first;
+    u->first = e;
+    if (conf->health.path.len)
+        e->check = check_new(u->main, e, conf);
+    *out = e;
+    return ERR_OK;
+}
+
+/* Closing on each thread in turn, then freeing here. */
+struct farewell {
+    struct task task;
+    struct upstreams *upstreams;
+    struct endpoint *endpoint;
+    unsigned at;
+};
+
+static void farewell_next(struct farewell *f);
+
+static void farewell_here(struct task *t)
+{
+    struct farewell *f = (struct farewell *)t;
+    struct endpoint_thread *mine = atomic_load(&f->endpoint->threads[f->at]);
+
+    if (mine)
+        endpoint_close_idle(mine);
+    f->at++;
+    farewell_next(f);
+}
+
+static void free_endpoint(struct endpoint *e)
+{
+    for (int i = 0; i < THREADS_MAX; i++)
+        free(atomic_load(&e->threads[i]));
+    x_free(atomic_load(&e->addresses));
+    tls_context_unref(e->tls_context);
+    arena_free(e->arena);
+    x_free(e);
+}
+
+/* Connections end their last turn after endpoint_close_idle(): a moment
+ * later nothing points here. */
+struct last {
+    struct timer timer;
+    struct endpoint *endpoint;
+    struct upstreams *upstreams;
+};
+
+static void last_fire(struct timer *t)
+{
+    struct last *l = (struct last *)t;
+    uint32_t idle;
+
+    if (endpoint_connections(l->endpoint, &idle) || l->endpoint->resolving) {
+        timer_set(l->upstreams->main, t,
+                  loop_now_ms(l->upstreams->main) + 200);
+        return;
+    }
+    free_endpoint(l->endpoint);
+    x_free(l);
+}
+
+static void farewell_done(struct task *t)
+{
+    struct farewell *f = (struct farewell *)t;
+    struct last *l = x_new(sizeof(*l));
+
+    l->endpoint = f->endpoint;
+    l->upstreams = f->upstreams;
+    l->timer.fire = last_fire;
+    timer_set(f->upstreams->main, &l->timer,
+              loop_now_ms(f->upstreams->main) + 200);
+    x_free(f);
+}
+
+static void farewell_next(struct farewell *f)
+{
+    struct upstreams *u = f->upstreams;
+
+    f->task.run = f->at < u->loop_count ? farewell_here : farewell_done;
+    loop_post(f->at < u->loop_count ? u->loops[f->at] : u->main, &f->task);
+}
+
+static void forget(struct upstreams *u, struct endpoint *e)
+{
+    struct farewell *f;
+
+    if (u->ended) {
+        free_endpoint(e);
+        return;
+    }
+    f = x_new(sizeof(*f));
+    f->upstreams = u;
+    f->endpoint = e;
+    farewell_next(f);
+}
+
+void upstreams_put(struct upstreams *u, struct endpoint *e)
+{
+    struct endpoint **at = &u->first;
+
+    must(e->refs > 0);
+    if (--e->refs)
+        return;
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    map_remove(u->by_key, e->key);
+    check_free(e->check);
+    e->check = NULL;
+    if (!e->resolving)
+        forget(u, e); /* else looked_up() does */
+}
+
+void upstreams_set_threads(struct upstreams *u, struct loop *const *loops,
+                           unsigned count)
+{
+    memcpy(u->loops, loops, count * sizeof(*loops));
+    u->loop_count = count;
+}
+
+void upstreams_end(struct upstreams *u)
+{
+    for (struct endpoint *e = u->first; e; e = e->next)
+        for (unsigned i = 0; i < u->loop_count; i++) {
+            struct endpoint_thread *t = atomic_load(&e->threads[i]);
+
+            if (!t)
+                continue;
+            endpoint_close_idle(t);
+            while (t->busy)
+                http_client_close(t->busy);
+        }
+    for (unsigned i = 0; i < u->loop_count; i++)
+        loop_turn(u->loops[i], 0); /* connections end with a turn */
+    u->ended = true;
+}
+
+struct endpoint *upstreams_first(const struct upstreams *u)
+{
+    return u->first;
+}
+
+struct upstreams *upstreams_new(struct loop *main, struct str dns_servers,
+                                uint64_t dns_timeout_ms)
+{
+    struct upstreams *u = x_new(sizeof(*u));
+
+    u->main = main;
+    u->by_key = map_new(NULL);
+    u->dns_timeout_ms = dns_timeout_ms;
+    u->dns_servers = x_strdup(dns_servers);
+    u->dns = dns_new(main, dns_servers, dns_timeout_ms);
+    u->timer.fire = on_timer;
+    timer_set(main, &u->timer, loop_now_ms(main) + 500);
+    return u;
+}
+
+void upstreams_free(struct upstreams *u)
+{
+    struct endpoint *e;
+
+    if (!u)
+        return;
+    dns_free(u->dns);
+    timer_clear(&u->timer);
+    while ((e = u->first)) {
+        u->first = e->next;
+        check_free(e->check);
+        free_endpoint(e);
+    }
+    free_retired(u, true);
+    map_free(u->by_key);
+    x_free(u->dns_servers);
+    x_free(u);
+}

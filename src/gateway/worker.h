@@ -1,0 +1,74 @@
+/* worker.h - one loop thread of the data plane.
+ */
+#ifndef TG_GATEWAY_WORKER_H
+#define TG_GATEWAY_WORKER_H
+
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "gateway/metrics.h"
+#include "gateway/snapshot.h"
+
+enum {
+    PIN_CHUNK = 1024,
+    PIN_CHUNKS = 1024,
+};
+
+/* Counts per compiled API, written by one thread, read by the main one. */
+struct pins {
+    _Atomic uint32_t counts[PIN_CHUNK];
+};
+
+struct worker_socket {
+    struct io io;
+    struct worker *worker;
+    uint32_t listener; /* id: index into snapshot->servers */
+    bool closing;
+    bool resting; /* out of descriptors: watched again by a timer */
+    struct timer timer;
+    struct worker_socket *next;
+};
+
+struct worker {
+    struct loop *loop;
+    struct gateway *gateway;
+    pthread_t thread;
+    unsigned index;
+    struct snapshot *snapshot; /* of this turn */
+    struct http_conns conns;
+    struct metrics_thread *metrics;
+    struct access_log *log;
+    struct rng rng;
+    int spare_fd; /* given up to accept and close when there is no other */
+    uint32_t unmatched_series;
+    bool has_unmatched_series;
+    struct worker_socket *sockets;
+    struct pins *_Atomic pins[PIN_CHUNKS];
+};
+
+/* The worker of the calling thread; NULL on others. */
+extern _Thread_local struct worker *this_worker;
+
+static inline void worker_pin(struct worker *w, const struct api *a)
+{
+    _Atomic uint32_t *n = &atomic_load_explicit(
+        &w->pins[a->slot / PIN_CHUNK], memory_order_relaxed)
+                               ->counts[a->slot % PIN_CHUNK];
+
+    atomic_store_explicit(
+        n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+}
+
+static inline void worker_unpin(struct worker *w, const struct api *a)
+{
+    _Atomic uint32_t *n = &atomic_load_explicit(
+        &w->pins[a->slot / PIN_CHUNK], memory_order_relaxed)
+                               ->counts[a->slot % PIN_CHUNK];
+
+    atomic_store_explicit(
+        n, atomic_load_explicit(n, memory_order_relaxed) - 1,
+        memory_order_release);
+}
+
+#endif
