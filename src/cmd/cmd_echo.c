@@ -437,8 +437,8 @@ static const struct option options[] = {
 const struct cmd cmd_echo = {
     .name = "echo",
     .summary = "a sample backend that answers what it was asked",
-    .help = "Answers every request with JSON: method, path, query, headers in "
-            "order, body (the\nfirst 64 KiB as text), its size, and the "
+    .help = "Answers every request with JSON: method, path, query, headers "
+            "in order, body\n(the first 64 KiB as text), its size, and the "
             "number of the connection.\n\n"
             "  /status/404        that status\n"
             "  /stream?n=5&ms=100 five server-sent events, 100 ms apart",

@@ -8,6 +8,7 @@
  *   draining -> ended     drained()
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -297,9 +298,27 @@ static enum err take_state(struct process *p, struct arena *a,
     return e;
 }
 
-/* From here on files in the state folder are the account's. */
-static enum err become(const struct process *p, const struct account *who)
+/* The access log was opened as root; the account must be able to open it again.
+ * What has a second name, or is no file, is somebody else's. */
+static void give_access_log(const char *path, const struct account *who)
 {
+    int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int fd = open(path, flags);
+    struct stat st;
+
+    if (fd < 0)
+        return;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+        st.st_uid == 0 && fchown(fd, who->uid, who->gid))
+        log_warn("start", "%s cannot be given to %s: %m", path, who->name);
+    close(fd);
+}
+
+/* From here on files in the state folder are the account's. */
+static enum err become(const struct process *p, const struct settings *s,
+                       const struct account *who)
+{
+    struct str access_log = s->gateway.access_log.file;
     bool dropped;
 
     if (!who->name)
@@ -311,6 +330,8 @@ static enum err become(const struct process *p, const struct account *who)
                   p->dir.path.p, who->name);
         return ERR_IO;
     }
+    if (privileges_can_drop() && access_log.len && !str_is(access_log, "-"))
+        give_access_log(access_log.p, who);
     return privileges_drop(who, &dropped);
 }
 
@@ -363,7 +384,7 @@ static enum err start(struct process *p, struct problems *ps)
     must(!e);
     p->gateway = gateway_new(p->loop, cmd_version_text());
     e = load(p, a, s, ps);
-    return e ? e : become(p, &who);
+    return e ? e : become(p, s, &who);
 }
 
 static void stop(struct process *p)
@@ -442,10 +463,10 @@ const struct cmd cmd_gateway = {
     .words = GATEWAY_WORDS,
     .summary = "serve the APIs of OpenAPI documents",
     .help = "Serves every OpenAPI document that is named here or in the "
-            "settings; of a folder\nall .yaml, .yml and .json files. Flags "
-            "win over the settings, documents add to\nthem, --http and "
-            "--https replace their listeners. Without any listener: HTTP\non "
-            ":8280 and HTTPS with a local certificate on :8243.\n\n"
+            "settings; of a\nfolder all .yaml, .yml and .json files. Flags "
+            "win over the settings, documents\nadd to them, --http and "
+            "--https replace their listeners. Without any listener:\nHTTP "
+            "on :8280 and HTTPS with a local certificate on :8243.\n\n"
             "SIGHUP and `tollgate reload` read everything again; SIGTERM "
             "finishes the calls\nin flight and ends.",
     .options = gateway_options,

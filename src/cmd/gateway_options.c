@@ -13,9 +13,8 @@
 const struct option gateway_options[] = {
     { .name = "config",
       .value = "FILE",
-      .help =
-          "settings (tollgate.yaml); `tollgate config reference` lists them\n"
-          "Default: ./tollgate.yaml, when no document is named" },
+      .help = "settings; `tollgate config reference` lists them\n"
+              "Default: ./tollgate.yaml, when no document is named" },
     { .name = "http",
       .value = "ADDR",
       .repeats = true,
@@ -23,8 +22,8 @@ const struct option gateway_options[] = {
     { .name = "https",
       .value = "ADDR",
       .repeats = true,
-      .help = "listen for HTTPS, as the file's first HTTPS listener does,\n"
-              "else with a local certificate" },
+      .help = "listen for HTTPS, like the first HTTPS listener of the\n"
+              "settings, else with a local certificate" },
     { .name = "admin",
       .value = "ADDR",
       .help = "/health, /ready and /metrics; default 127.0.0.1:9797" },

@@ -16,7 +16,7 @@ struct op {
     struct str path; /* template, as in the document */
     struct cluster *production;
     struct chain chain;
-    _Atomic uint32_t series; /* metrics; 0: not asked for yet */
+    _Atomic uint32_t series; /* 1 + id in metrics; 0: not asked for yet */
 };
 
 struct api {

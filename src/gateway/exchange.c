@@ -270,11 +270,11 @@ static uint32_t series_of(struct exchange *x)
     }
     id = atomic_load_explicit(&op->series, memory_order_relaxed);
     if (!id) {
-        id = metrics_series(op->api->name, op->api->version, op->method_text,
-                            op->path);
+        id = 1 + metrics_series(op->api->name, op->api->version,
+                                op->method_text, op->path);
         atomic_store_explicit(&op->series, id, memory_order_relaxed);
     }
-    return id;
+    return id - 1;
 }
 
 static void log_access(struct exchange *x, uint64_t us)

@@ -55,7 +55,7 @@ struct exchange {
     uint64_t total_at_ms;
     const struct refusal *refusal;
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
-    uint32_t field_count;
+    uint32_t field_count, own_fields; /* own: before the backend's reply */
     uint32_t next_step;
     uint32_t attempts; /* dispatched; tries: of these, sent */
     uint32_t tries;

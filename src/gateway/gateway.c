@@ -321,6 +321,11 @@ static void describe(struct buf *text, const struct openapi *doc,
                          doc->operation_count - open);
 }
 
+static void free_checked(void *arg)
+{
+    api_free(arg, NULL);
+}
+
 static void check_document(struct arena *a, struct str path,
                            const struct settings *s,
                            const struct api_conf *entry,
@@ -329,7 +334,7 @@ static void check_document(struct arena *a, struct str path,
 {
     struct arena *scratch = arena_new();
     struct openapi *doc;
-    struct api *api, *other;
+    struct api *api = NULL, *other;
 
     if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
         describe(text, doc, s, entry);
@@ -342,7 +347,26 @@ static void check_document(struct arena *a, struct str path,
                           "another `context:` under gateway.apis",
                           STR_ARG(other->file), STR_ARG(api->context));
     }
+    if (api)
+        arena_defer(a, free_checked, api);
     arena_free(scratch);
+}
+
+/* What a start would refuse besides documents. */
+static void check_settings(const struct settings *s, struct problems *ps)
+{
+    const struct listener_conf *c = s->gateway.listeners.items;
+    struct tls_context *tls = NULL;
+
+    for (size_t i = 0; i < s->gateway.listeners.count; i++, c++) {
+        if (!c->tls.certificate.len)
+            continue;
+        if (!tls_server_new(&c->tls, STR_NULL, s->file, ps, &tls))
+            tls_context_unref(tls);
+    }
+    if (s->gateway.access_log.file.len)
+        access_log_format_free(access_log_format_new(
+            s->gateway.access_log.format, ps, s->file, 0));
 }
 
 enum err gateway_check(struct arena *a, const struct settings *s,
@@ -350,6 +374,8 @@ enum err gateway_check(struct arena *a, const struct settings *s,
 {
     const struct api_conf *entry = s->gateway.apis.items;
     struct router *router = router_new(a);
+
+    check_settings(s, ps);
 
     for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
         struct conf_strings files = { 0 };

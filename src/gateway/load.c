@@ -176,6 +176,21 @@ static void load_apis(struct load *l)
 
 /* Listeners */
 
+/* What makes a listener the same as one before: its address. Port 0 means
+ * another port each time it is written, so there the place counts too. */
+static struct str listener_key(struct arena *a, const struct settings *s,
+                               size_t at)
+{
+    const struct listener_conf *c = s->gateway.listeners.items;
+    unsigned nth = 0;
+
+    if (!str_ends(c[at].address, STR(":0")))
+        return c[at].address;
+    for (size_t i = 0; i < at; i++)
+        nth += str_eq(c[i].address, c[at].address);
+    return arena_printf(a, "%.*s#%u", STR_ARG(c[at].address), nth);
+}
+
 struct listener *find_listener(struct gateway *g, struct str conf_text)
 {
     for (struct listener *l = g->listeners; l; l = l->next)
@@ -192,13 +207,14 @@ static void close_sockets(struct listener *l, unsigned n)
 }
 
 static enum err open_sockets(struct gateway *g, struct listener *l,
-                             struct str file, struct problems *ps)
+                             struct str text, struct str file,
+                             struct problems *ps)
 {
-    if (sock_parse(l->conf_text, &l->address)) {
+    if (sock_parse(text, &l->address)) {
         problem_error(ps, file, 0,
                       "\"%.*s\" is no address to listen on; write HOST:PORT "
                       "or :PORT",
-                      STR_ARG(l->conf_text));
+                      STR_ARG(text));
         return ERR_INVALID;
     }
     for (unsigned i = 0; i < g->worker_count; i++) {
@@ -210,7 +226,7 @@ static enum err open_sockets(struct gateway *g, struct listener *l,
             problem_error(ps, file, 0,
                           "cannot listen on %.*s: %s; is another program "
                           "there? Choose another address",
-                          STR_ARG(l->conf_text), strerrordesc_np(errno));
+                          STR_ARG(text), strerrordesc_np(errno));
             close_sockets(l, i);
             return ERR_IO;
         }
@@ -244,13 +260,14 @@ enum err load_listeners(struct gateway *g, const struct settings *s,
     enum err e = ERR_OK;
 
     for (size_t i = 0; i < s->gateway.listeners.count && !e; i++, c++) {
-        struct listener *l = find_listener(g, c->address);
+        struct str key = listener_key(ps->arena, s, i);
+        struct listener *l = find_listener(g, key);
 
         if (l)
             continue;
         l = x_new(sizeof(*l));
-        l->conf_text = str_z(x_strdup(c->address));
-        e = open_sockets(g, l, s->file, ps);
+        l->conf_text = str_z(x_strdup(key));
+        e = open_sockets(g, l, c->address, s->file, ps);
         if (e) {
             x_free((char *)(uintptr_t)l->conf_text.p);
             x_free(l);
@@ -377,7 +394,7 @@ static void load_servers(struct load *l)
     for (struct listener *k = l->g->listeners; k; k = k->next)
         k->wanted = false;
     for (size_t i = 0; i < l->s->gateway.listeners.count; i++, c++) {
-        struct listener *k = find_listener(l->g, c->address);
+        struct listener *k = find_listener(l->g, listener_key(l->a, l->s, i));
         struct http_server *was = NULL;
 
         if (!k)

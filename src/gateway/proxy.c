@@ -37,12 +37,13 @@ static const struct gateway_conf *conf(const struct exchange *x)
 /* The present try */
 
 /* Its outcome is known: for the endpoint's state, and who waits for it. */
-static void outcome(struct exchange *x, enum endpoint_outcome o)
+static void outcome(struct exchange *x, enum endpoint_outcome o,
+                    const char *why)
 {
     if (!x->endpoint)
         return;
     x->trial = false;
-    endpoint_result(x->endpoint->endpoint, now_ms(x), o);
+    endpoint_result(x->endpoint->endpoint, now_ms(x), o, why);
 }
 
 static void count_outstanding(struct exchange *x, int by)
@@ -345,22 +346,40 @@ static uint64_t pause_ms(const struct exchange *x)
     return (uint64_t)ms;
 }
 
-/* Another try is allowed and was begun (or will be). unsent: the backend saw
- * nothing of this one. */
-static bool try_again(struct exchange *x, bool unsent, bool stale)
+enum again {
+    AGAIN_STALE,     /* the kept connection had ended: as if not sent */
+    AGAIN_UNSENT,    /* the backend saw nothing of it */
+    AGAIN_ANYWHERE,  /* it may have been seen, another try may go there too */
+    AGAIN_ELSEWHERE, /* ... and another one there makes no sense */
+};
+
+static bool may_try(struct exchange *x, enum again why)
 {
+    uint64_t mine = x->member < 64 ? 1ull << x->member : 0;
+
     if (x->streamed || x->s.reply_started || !time_left(x))
         return false;
-    if (!unsent && !method_idempotent(x->s.request.method))
+    if (why != AGAIN_UNSENT && !method_idempotent(x->s.request.method))
         return false;
-    if (x->attempts > x->cluster->retries + (stale ? 2u : 0u))
+    if (x->attempts > x->cluster->retries + (why == AGAIN_STALE ? 2u : 0u))
         return false;
-    if (!stale && !cluster_take_retry(x->cluster))
+    if (!cluster_has(x->cluster,
+                     why == AGAIN_ELSEWHERE ? x->tried | mine : 0,
+                     now_ms(x)))
         return false;
-    if (!stale && x->member < 64)
-        x->tried |= 1ull << x->member;
+    if (why == AGAIN_STALE)
+        return true;
+    x->tried |= mine;
+    return cluster_take_retry(x->cluster);
+}
+
+/* Begins another try, at once or after a pause, when one is allowed. */
+static bool try_again(struct exchange *x, enum again why)
+{
+    if (!may_try(x, why))
+        return false;
     metrics_add(&x->worker->metrics->retries, 1);
-    if (!stale && !unsent && pause_ms(x)) {
+    if (why >= AGAIN_ANYWHERE && pause_ms(x)) {
         x->state = X_PAUSE;
         timer_set(x->worker->loop, &x->timer, now_ms(x) + pause_ms(x));
     } else {
@@ -374,9 +393,9 @@ void exchange_connect_failed(struct exchange *x, enum http_fail kind,
 {
     log_call(LOG_DEBUG, "upstream", x->activityid, "%.*s: %s",
              STR_ARG(x->endpoint->endpoint->name), why ? why : "closed");
-    outcome(x, ENDPOINT_UNREACHABLE);
+    outcome(x, ENDPOINT_UNREACHABLE, why);
     end_try(x);
-    if (!try_again(x, true, false))
+    if (!try_again(x, AGAIN_UNSENT))
         exchange_refuse(x, kind == HTTP_FAIL_CONNECT_TIMEOUT
                                ? &refusal_connect_timeout
                                : &refusal_connect);
@@ -414,7 +433,7 @@ static void dispatch(struct exchange *x)
         exchange_refuse(x, &refusal_busy);
     } else if (err == ERR_NOT_FOUND) {
         end_try(x);
-        if (!try_again(x, true, false))
+        if (!try_again(x, AGAIN_ELSEWHERE))
             exchange_refuse(x, &refusal_suspended);
     } else {
         exchange_connect_failed(x, HTTP_FAIL_CONNECT, "connect failed");
@@ -549,19 +568,22 @@ static void on_reply(struct http_call *call, const struct message *reply)
     struct http_reply r = { .status = m->status, .reason = m->reason,
                             .from = m, .extra = x->fields };
 
-    outcome(x, cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED
-                                                           : ENDPOINT_OK);
+    outcome(x,
+            cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED
+                                                        : ENDPOINT_OK,
+            NULL);
     if (cluster_retries_status(x->cluster, m->status) &&
         method_idempotent(x->s.request.method) && !x->streamed &&
         x->attempts <= x->cluster->retries) {
         http_call_cancel(call);
         end_try(x);
-        if (try_again(x, false, false))
+        if (try_again(x, AGAIN_ANYWHERE))
             return;
         exchange_refuse(x, &refusal_closed);
         return;
     }
     x->state = X_REPLY;
+    x->own_fields = x->field_count;
     for (uint32_t i = 0; x->op->chain.responses && i < x->op->chain.count; i++)
         if (x->op->chain.steps[i].policy->on_response)
             x->op->chain.steps[i].policy->on_response(
@@ -654,14 +676,19 @@ static void on_fail(struct http_call *call, enum http_fail why, bool any,
              STR_ARG(x->endpoint->endpoint->name), http_fail_name(why),
              detail ? detail : "-");
     if (!stale)
-        outcome(x, ENDPOINT_FAILED);
+        outcome(x, ENDPOINT_FAILED, detail);
     end_try(x);
     if (x->s.reply_started) {
-        http_cut(&x->s);
-        return;
+        if (!http_unsend(&x->s)) {
+            http_cut(&x->s);
+            return;
+        }
+        x->field_count = x->own_fields;
     }
-    if ((closed || why == HTTP_FAIL_FIRST_BYTE) && !any &&
-        try_again(x, false, stale))
+    if (!any && (closed || why == HTTP_FAIL_FIRST_BYTE) &&
+        try_again(x, stale    ? AGAIN_STALE
+                     : closed ? AGAIN_ANYWHERE
+                              : AGAIN_ELSEWHERE))
         return;
     exchange_refuse(x, refusal_of_fail(why));
 }

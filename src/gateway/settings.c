@@ -14,6 +14,7 @@
 #include "format/conf_read.h"
 #include "format/uri.h"
 #include "format/yaml.h"
+#include "gateway/access_log.h"
 #include "http/h1_chars.h"
 #include "net/sock.h"
 
@@ -482,6 +483,15 @@ static void check_upstreams(const struct reader *r,
     check_name_servers(r, u->dns.servers);
 }
 
+static void check_access_log(const struct reader *r, struct str format)
+{
+    const char *name = "gateway.access_log.format";
+    struct str file = from_env(name) ? STR_NULL : r->file;
+    uint32_t line = file.len ? line_of(r->tree, name) : 0;
+
+    access_log_format_free(access_log_format_new(format, r->ps, file, line));
+}
+
 static void check_gateway(const struct reader *r, const struct gateway_conf *g)
 {
     struct address address;
@@ -504,6 +514,7 @@ static void check_gateway(const struct reader *r, const struct gateway_conf *g)
     check_reply_headers(r, &g->reply_headers);
     check_upstreams(r, &g->upstreams);
     check_cors(r, &g->cors);
+    check_access_log(r, g->access_log.format);
 }
 
 enum err settings_check(struct arena *a, const struct settings *s,

@@ -200,13 +200,14 @@ static const struct conf_field limit_fields[] = {
       .type = CONF_U64,
       .at = GATEWAY(limits.connections),
       .def = "0",
-      .help = "Connections of clients in all. 0: as many as the open files "
-              "(ulimit -n) allow." },
+      .help = "Connections of clients in all. 0: seven eighths of the open "
+              "files the process may have (ulimit -n)." },
     { .name = "connections_per_address",
       .type = CONF_U64,
       .at = GATEWAY(limits.connections_per_address),
       .def = "0",
-      .help = "Connections of one client address. 0: half of all." },
+      .help = "Connections of one client address. 0: three quarters of "
+              "all." },
     { .name = "hold_size",
       .type = CONF_SIZE,
       .at = GATEWAY(limits.hold_size),
@@ -461,7 +462,8 @@ static const struct conf_field access_log_fields[] = {
       .type = CONF_STRING,
       .at = GATEWAY(access_log.file),
       .help = "Where to write one line per call; - for standard output. Empty: "
-              "no access log. A reload opens the file again." },
+              "no access log. A reload opens the file again, as the account "
+              "of gateway.user: who rotates logs lets it write the folder." },
     { .name = "format",
       .type = CONF_STRING,
       .at = GATEWAY(access_log.format),

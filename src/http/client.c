@@ -146,7 +146,8 @@ static void begin_reply(struct http_client *c, const struct message *m)
     struct http_call *x = c->call;
     unsigned keep_alive_s = h1_keep_alive_timeout(m);
 
-    c->reusable = m->keep_alive;
+    /* Who answers before it has heard all may not listen to the rest. */
+    c->reusable = m->keep_alive && x->sent_all && !conn_unsent(&c->conn);
     c->body = (uint8_t)m->body;
     c->in = IN_BODY;
     c->idle_ms = c->limits->idle_ms;

@@ -217,7 +217,7 @@ static inline bool quick_id(const char *p, __m128i low, __m128i high,
 }
 
 /* Name and end of the line at s from its first 32 bytes. False when it is not
- * as simple as most are: then slow_line() decides, also about errors. *stop
+ * as simple as most are: then slow_name() decides, also about errors. *stop
  * is where a first byte stands that is not simply part of the value, or the
  * 32nd byte. p: the same bytes, 32 of them readable. */
 static inline bool quick_line(const char *s, const char *p, size_t *len,

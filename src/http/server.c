@@ -30,6 +30,9 @@ enum in_state { IN_PROXY, IN_HEAD, IN_BODY, IN_DONE, IN_LINGER };
 enum {
     HEADERS_ROOM = 1024,      /* the most limits.headers may be */
     DISCARD_MAX = 256 * 1024, /* of a body nobody wants, to keep going */
+    /* A client that sent FIN may only have closed its sending side, or be
+     * gone: it keeps its call while bytes of the reply move. */
+    HALF_CLOSED_MS = 3000,
 };
 
 static const struct h1_chunk_limits chunk_limits = {
@@ -150,7 +153,7 @@ static void enter(struct http_conn *c, enum in_state in)
 {
     const struct http_limits *l = &c->server->limits;
 
-    c->in = in;
+    c->in = (uint8_t)in;
     c->since_ms = loop_now_ms(c->conn.loop);
     switch (in) {
     case IN_PROXY:
@@ -620,16 +623,18 @@ static void look_at_rest(struct http_stream *s)
         c->close_next = true;
 }
 
+static _Thread_local struct {
+    char *p;
+    size_t size;
+} room;
+
 static char *reply_room(size_t n)
 {
-    static _Thread_local char *room;
-    static _Thread_local size_t size;
-
-    if (n > size) {
-        room = x_resize(room, n);
-        size = n;
+    if (n > room.size) {
+        room.p = x_resize(room.p, n);
+        room.size = n;
     }
-    return room;
+    return room.p;
 }
 
 void http_respond(struct http_stream *s, const struct http_reply *r)
@@ -667,6 +672,8 @@ void http_respond(struct http_stream *s, const struct http_reply *r)
     for (size_t i = 0; i < r->extras; i++)
         h1_put_field(&o, r->extra[i].name, r->extra[i].value);
     put_framing(&o, s, r);
+    s->reply_at = c->conn.out_len;
+    s->reply_sends = c->conn.sends;
     conn_write(&c->conn, start, (size_t)(o.p - start));
 }
 
@@ -806,6 +813,19 @@ void http_reply_text(struct http_stream *s, unsigned status,
     http_finish(s, body.p, body.len, STR_NULL);
 }
 
+bool http_unsend(struct http_stream *s)
+{
+    struct http_conn *c = s->conn;
+
+    if (c->stream != s || s->reply_done || c->conn.sends != s->reply_sends)
+        return false;
+    c->conn.out_len = s->reply_at;
+    s->reply_started = s->reply_bodyless = false;
+    s->status = 0;
+    s->body_out = 0;
+    return true;
+}
+
 void http_cut(struct http_stream *s)
 {
     struct http_conn *c = s->conn;
@@ -875,8 +895,18 @@ static void on_eof(struct conn *conn)
         refuse(c, 400, "closed in the middle of a body");
         break;
     case IN_DONE: /* half closed: it still gets its reply */
+        c->rate_mark = c->conn.out_bytes;
+        arm(c, HALF_CLOSED_MS);
         break;
     }
+}
+
+static void on_hangup(struct conn *conn)
+{
+    struct http_conn *c = of(conn);
+
+    c->rate_mark = conn->in_bytes;
+    arm(c, HALF_CLOSED_MS);
 }
 
 static void on_error(struct conn *conn, enum err e, const char *why)
@@ -929,6 +959,7 @@ static const struct conn_ops ops = {
     .on_eof = on_eof,
     .on_error = on_error,
     .on_drained = on_drained,
+    .on_hangup = on_hangup,
     .on_closed = on_closed,
 };
 
@@ -948,6 +979,25 @@ static void busy_timeout(struct http_conn *c)
 {
     const struct http_limits *l = &c->server->limits;
 
+    if (c->conn.eof && c->in == IN_DONE && !c->conn.waiting) {
+        if (c->rate_mark == c->conn.out_bytes) {
+            log_debug("http", "%s: left", c->peer.text);
+            close_now(c);
+            return;
+        }
+        c->rate_mark = c->conn.out_bytes;
+        arm(c, HALF_CLOSED_MS);
+        return;
+    }
+    if (c->conn.hangup && !c->conn.eof && c->in == IN_BODY) {
+        if (c->rate_mark == c->conn.in_bytes) {
+            close_now(c);
+            return;
+        }
+        c->rate_mark = c->conn.in_bytes;
+        arm(c, HALF_CLOSED_MS);
+        return;
+    }
     if (c->conn.waiting && c->rate_out) {
         if (!fast_enough(c, c->conn.out_bytes)) {
             log_debug("http", "%s: reads too slowly", c->peer.text);
@@ -1083,6 +1133,9 @@ void http_close_all(struct http_conns *all)
 
 void http_thread_done(void)
 {
+    x_free(room.p);
+    room.p = NULL;
+    room.size = 0;
     conn_thread_done();
     arena_thread_done();
 }

@@ -91,6 +91,7 @@ struct http_stream {
     bool reply_chunked, reply_bodyless;
     bool reply_cut; /* the reply ended before its announced end */
     uint64_t reply_left; /* BODY_LENGTH */
+    uint32_t reply_at, reply_sends; /* where it began; for http_unsend() */
     uint8_t reply_body;  /* enum body_kind */
 };
 
@@ -121,6 +122,9 @@ void http_finish(struct http_stream *s, const void *p, size_t n,
 void http_reply_text(struct http_stream *s, unsigned status,
                      struct str content_type, struct str body,
                      const struct header *extra, size_t extras);
+/* Takes back a reply of which nothing was sent yet: another may be given.
+ * False: too late. */
+bool http_unsend(struct http_stream *s);
 /* The reply cannot be finished: the client must see that it is cut. */
 void http_cut(struct http_stream *s);
 /* Stop and go on reading the request's body. */

@@ -118,6 +118,8 @@ static void rewatch(struct conn *c)
         events |= EPOLLOUT;
     if (!c->eof && (!c->paused || c->state == CONN_HANDSHAKE))
         events |= EPOLLIN;
+    else if (!c->eof && !c->hangup)
+        events |= EPOLLRDHUP;
     loop_rewatch(c->loop, &c->io, events);
 }
 
@@ -278,6 +280,7 @@ void conn_sendv(struct conn *c, const struct iovec *parts, int count)
     must(count <= CONN_PARTS);
     if (c->state == CONN_CLOSED || c->broken)
         return;
+    c->sends++;
     if (c->state != CONN_OPEN)
         keep_rest(c, parts, count, 0);
     else if (c->tls)
@@ -312,6 +315,7 @@ void conn_write(struct conn *c, const void *p, size_t n)
 static void writable(struct conn *c)
 {
     c->waiting = false;
+    c->sends++;
     if (c->tls)
         send_tls(c, NULL, 0);
     else
@@ -444,6 +448,12 @@ static void ready(struct io *io, uint32_t events)
     }
     if (events & EPOLLIN)
         readable(c);
+    else if (events & EPOLLRDHUP && !c->hangup && c->state == CONN_OPEN) {
+        c->hangup = true;
+        rewatch(c);
+        if (c->ops->on_hangup)
+            c->ops->on_hangup(c);
+    }
     if (c->state != CONN_CLOSED && (events & EPOLLOUT))
         writable(c);
     if (c->state != CONN_CLOSED && (events & (EPOLLERR | EPOLLHUP)) &&

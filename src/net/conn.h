@@ -40,6 +40,9 @@ struct conn_ops {
      * static or per-thread phrase for the log. */
     void (*on_error)(struct conn *c, enum err e, const char *why);
     void (*on_drained)(struct conn *c);
+    /* While paused: the peer's FIN is there, behind what was not read yet.
+     * Told once. */
+    void (*on_hangup)(struct conn *c);
     /* The last call: free the owner here. */
     void (*on_closed)(struct conn *c);
 };
@@ -58,9 +61,11 @@ struct conn {
     uint8_t state;
     bool paused;   /* the owner wants no more data */
     bool eof;      /* the peer sent its last byte */
+    bool hangup;   /* on_hangup() was called */
     bool waiting;  /* unsent output waits for the kernel */
     bool shut;     /* close the sending side when all is out */
     uint64_t in_bytes, out_bytes; /* on the wire */
+    uint32_t sends; /* times gathered output was passed on */
 };
 
 /* A connection the peer opened. ERR_IO when it cannot be watched (fd is

@@ -370,6 +370,7 @@ void loop_run(struct loop *l)
 {
     while (!atomic_load_explicit(&l->stop, memory_order_relaxed))
         loop_turn(l, -1);
+    run_posted(l); /* what was asked before the stop */
 }
 
 static void nothing(struct task *t)

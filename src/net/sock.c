@@ -46,12 +46,19 @@ enum err sock_parse(struct str text, struct address *out)
     return address_numeric(host, (uint16_t)port, out);
 }
 
-/* Could the address be bound without sharing it? */
+/* Could the address be bound without sharing it, or taking it away from a
+ * living owner (Unix sockets)? */
 static bool is_free(const struct address *at)
 {
     int one = 1, zero = 0, s;
     bool ok;
 
+    if (at->sa.ss_family == AF_UNIX) {
+        if (sock_connect(at, &s))
+            return errno != EAGAIN;
+        close(s);
+        return false;
+    }
     s = socket(at->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s < 0)
         return false;
@@ -72,7 +79,7 @@ enum err sock_listen(const struct address *at, int backlog, bool first,
     int one = 1, zero = 0, s;
     int family = at->sa.ss_family;
 
-    if (first && family != AF_UNIX && !is_free(at)) {
+    if (first && !is_free(at)) {
         errno = EADDRINUSE;
         return ERR_IO;
     }

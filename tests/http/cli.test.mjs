@@ -290,6 +290,18 @@ describe('tollgate gateway', () => {
         await again.stop();
     });
 
+    test('started by root becomes somebody else once it listens', { skip: process.getuid() !== 0 && 'not root' }, async () => {
+        const gateway = await startGateway({ documents: { 'api.json': GOOD }, env: { TOLLGATE_GATEWAY_USER: 'nobody' } });
+        const status = fs.readFileSync(`/proc/${gateway.pid}/status`, 'utf8');
+
+        assert.match(status, /^Uid:\t(?!0\t)\d+\t/m);
+        gateway.write('more.json', openapi({ title: 'More', context: '/more', endpoints: URL_OF_NOBODY }));
+        gateway.configure({ apis: [...gateway.options.apis, gateway.file('more.json')] });
+        await gateway.mustReload(); // files root may read can still be read
+        assert.notEqual((await gateway.call('/more/x')).status, 404);
+        await gateway.stop();
+    });
+
     test('ends with 0 on SIGINT as on SIGTERM, and cleans up', async () => {
         const gateway = await startGateway({ documents: { 'api.json': GOOD } });
 

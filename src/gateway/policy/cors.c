@@ -119,7 +119,6 @@ void cors_preflight(const struct cors *c, struct exchange *x,
     struct str origin = message_value(&x->s.request, FIELD_ORIGIN);
     struct buf b;
 
-    cors_reply(c, x);
     if (allowed_origin(c, origin).p) {
         buf_init(&b, 1024);
         if (allowed & 1u << METHOD_GET)

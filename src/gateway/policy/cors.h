@@ -26,7 +26,8 @@ struct cors cors_of(struct arena *a, const struct openapi *doc,
                     const struct cors_conf *conf);
 /* OPTIONS with Origin and Access-Control-Request-Method. */
 bool cors_is_preflight(const struct exchange *x);
-/* Answers it: allowed is the set of methods the path has. */
+/* Answers it, after cors_reply(): allowed is the set of methods the path
+ * has. */
 void cors_preflight(const struct cors *c, struct exchange *x,
                     uint32_t allowed);
 /* Allow-Origin and the like on any reply; says whether the API handles CORS,

@@ -22,6 +22,15 @@ int cluster_pick(struct cluster *c, uint64_t tried, uint64_t now_ms,
     return -1;
 }
 
+bool cluster_has(const struct cluster *c, uint64_t tried, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < c->count; i++)
+        if (!(i < 64 && tried >> i & 1) &&
+            endpoint_looks_usable(c->members[i].endpoint, now_ms))
+            return true;
+    return false;
+}
+
 void cluster_count_call(struct cluster *c)
 {
     int32_t now = atomic_load_explicit(&c->budget, memory_order_relaxed);

@@ -50,6 +50,8 @@ struct cluster {
  * none. Members already tried come again only when all were. */
 int cluster_pick(struct cluster *c, uint64_t tried, uint64_t now_ms,
                  uint32_t random, bool *trial);
+/* Is there a member outside `tried` that looks usable? */
+bool cluster_has(const struct cluster *c, uint64_t tried, uint64_t now_ms);
 void cluster_count_call(struct cluster *c);
 /* May one more try be made? Takes it from the budget. */
 bool cluster_take_retry(struct cluster *c);

@@ -104,7 +104,7 @@ bool endpoint_usable(struct endpoint *e, uint64_t now_ms, bool *trial)
     return true;
 }
 
-static void suspend(struct endpoint *e, uint64_t now_ms)
+static void suspend(struct endpoint *e, uint64_t now_ms, const char *why)
 {
     uint64_t last = atomic_load(&e->suspended_for_ms), next;
 
@@ -115,12 +115,12 @@ static void suspend(struct endpoint *e, uint64_t now_ms)
         next = e->suspend_max_ms;
     atomic_store(&e->suspended_for_ms, next);
     atomic_store(&e->suspended_until_ms, now_ms + next);
-    log_warn("upstream", "%.*s: suspended for %llu ms", STR_ARG(e->name),
-             (unsigned long long)next);
+    log_warn("upstream", "%.*s: suspended for %llu ms: %s", STR_ARG(e->name),
+             (unsigned long long)next, why ? why : "unreachable");
 }
 
 void endpoint_result(struct endpoint *e, uint64_t now_ms,
-                     enum endpoint_outcome outcome)
+                     enum endpoint_outcome outcome, const char *why)
 {
     bool was_open = atomic_load_explicit(&e->open_until_ms,
                                          memory_order_relaxed) != 0;
@@ -138,7 +138,7 @@ void endpoint_result(struct endpoint *e, uint64_t now_ms,
     } else {
         atomic_fetch_add(&e->failures, 1);
         if (outcome == ENDPOINT_UNREACHABLE)
-            suspend(e, now_ms);
+            suspend(e, now_ms, why);
         if (was_open)
             atomic_store(&e->open_until_ms,
                          now_ms + e->breaker.breaker.reset_ms);

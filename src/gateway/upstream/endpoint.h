@@ -92,8 +92,9 @@ enum endpoint_outcome {
     ENDPOINT_UNREACHABLE, /* suspends, and counts for the breaker */
     ENDPOINT_FAILED,      /* counts for the breaker: time-outs, statuses */
 };
+/* why: for the log, of a failure. */
 void endpoint_result(struct endpoint *e, uint64_t now_ms,
-                     enum endpoint_outcome outcome);
+                     enum endpoint_outcome outcome, const char *why);
 /* "up", "suspended", "open", "down". */
 const char *endpoint_state(const struct endpoint *e, uint64_t now_ms);
 uint32_t endpoint_outstanding(const struct endpoint *e);

@@ -39,6 +39,8 @@ function environment(extra) {
 
     return {
         ...Object.fromEntries(own),
+        // Started by root it would become nobody, who may not enter our folders.
+        ...(process.getuid() === 0 && { TOLLGATE_GATEWAY_USER: 'root' }),
         TSAN_OPTIONS: process.env.TSAN_OPTIONS ?? 'halt_on_error=0 second_deadlock_stack=1',
         UBSAN_OPTIONS: process.env.UBSAN_OPTIONS ?? 'print_stacktrace=1',
         ...extra,
@@ -108,6 +110,8 @@ export class Gateway {
         await until(() => this.ready(), { ms: options.startMs ?? 15000, what: 'the gateway to serve' })
             .catch((error) => {
                 this.state.child.kill('SIGKILL');
+                if (error instanceof GatewayRefused)
+                    throw error;
                 throw new Error(`${error.message}\n${this.stderr.slice(-4000)}`);
             });
         return this;
@@ -220,6 +224,7 @@ export class Gateway {
     }
 
     signal(name) {
+        this.ending ||= name === 'SIGTERM' || name === 'SIGINT';
         this.state.child.kill(name);
     }
 
@@ -228,7 +233,7 @@ export class Gateway {
         if (this.stopped)
             return;
         this.stopped = true;
-        if (!this.state.exit)
+        if (!this.state.exit && !this.ending) // a second signal would mean: at once
             this.signal('SIGTERM');
         let exit;
 

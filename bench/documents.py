@@ -1,0 +1,144 @@
+"""documents.py - OpenAPI documents to load a gateway with.
+
+The measured API is one document of its own. The others only stand beside it:
+each has a context and a backend address of its own, as 1,000 teams would have,
+so routing, pools and metrics carry their weight. None of these backends runs.
+"""
+
+import os
+
+MEASURED = "/bench/v1"
+
+HEAD = """\
+openapi: 3.0.3
+info:
+  title: {title}
+  version: v1
+servers:
+  - url: {server}
+x-wso2-basePath: {context}
+paths:
+"""
+
+# One path with what a small API's path has: parameters, a body, replies.
+LIST = """\
+  /{noun}:
+    get:
+      operationId: list{noun}
+      summary: List {noun}, newest first
+      parameters:
+        - name: limit
+          in: query
+          schema: {{ type: integer, minimum: 1, maximum: 100 }}
+      responses:
+        '200':
+          description: A page of them
+          content:
+            application/json:
+              schema:
+                type: array
+                items: {{ $ref: '#/components/schemas/Item' }}
+    post:
+      operationId: add{noun}
+      requestBody:
+        content:
+          application/json:
+            schema: {{ $ref: '#/components/schemas/Item' }}
+      responses:
+        '201': {{ description: Made }}
+"""
+
+ONE = """\
+  /{noun}/{{id}}:
+    parameters:
+      - name: id
+        in: path
+        required: true
+        schema: {{ type: string }}
+    get:
+      operationId: get{noun}
+      responses:
+        '200': {{ description: It }}
+    put:
+      operationId: put{noun}
+      responses:
+        '200': {{ description: Changed }}
+    delete:
+      operationId: delete{noun}
+      responses:
+        '204': {{ description: Gone }}
+"""
+
+TAIL = """\
+components:
+  schemas:
+    Item:
+      type: object
+      required: [id, name]
+      properties:
+        id: { type: string }
+        name: { type: string, maxLength: 200 }
+        price: { type: number, minimum: 0 }
+"""
+
+# Every path template above pair makes this many operations.
+OPERATIONS_PER_NOUN = 5
+
+BENCH = """\
+  /bytes/{size}:
+    parameters:
+      - name: size
+        in: path
+        required: true
+        schema: { type: integer }
+    get:
+      operationId: getBytes
+      responses:
+        '200': { description: So many bytes }
+    post:
+      operationId: postBytes
+      requestBody:
+        content:
+          application/octet-stream: {}
+      responses:
+        '200': { description: Read to the end }
+"""
+
+
+def measured(backend):
+    """The document all rows call; backend is HOST:PORT."""
+    return (
+        HEAD.format(
+            title="Measured",
+            server="http://%s%s" % (backend, MEASURED),
+            context=MEASURED,
+        )
+        + BENCH
+    )
+
+
+def other(number, nouns):
+    text = [
+        HEAD.format(
+            title="API %d" % number,
+            server="http://127.0.%d.%d:9/" % (number >> 8 & 255, number & 255),
+            context="/api%05d/v1" % number,
+        )
+    ]
+    for noun in range(nouns):
+        name = "items" if noun == 0 else "items%d" % noun
+        text.append(LIST.format(noun=name))
+        text.append(ONE.format(noun=name))
+    text.append(TAIL)
+    return "".join(text)
+
+
+def folder(path, backend, others, nouns=1):
+    """Fill a new folder: the measured API and so many others."""
+    os.mkdir(path)
+    with open(os.path.join(path, "measured.yaml"), "w") as f:
+        f.write(measured(backend))
+    for number in range(1, others + 1):
+        with open(os.path.join(path, "api%05d.yaml" % number), "w") as f:
+            f.write(other(number, nouns))
+    return path
