@@ -33,6 +33,9 @@ enum {
     /* A client that sent FIN may only have closed its sending side, or be
      * gone: it keeps its call while bytes of the reply move. */
     HALF_CLOSED_MS = 3000,
+    /* While draining: a client that calls often learns of the end by its next
+     * answer; closing at once could meet a request on its way. */
+    DRAIN_IDLE_MS = 1000,
 };
 
 static const struct h1_chunk_limits chunk_limits = {
@@ -1102,7 +1105,7 @@ void http_drain(struct http_conns *all)
         next = c->next;
         c->close_next = true;
         if (is_idle(c) && c->served)
-            linger(c);
+            arm(c, DRAIN_IDLE_MS);
     }
 }
 

@@ -152,8 +152,8 @@ struct http_conns {
 /* Takes over an accepted descriptor. */
 void http_accept(struct http_conns *all, struct http_server *server, int fd,
                  const struct address *peer);
-/* No new call is begun on a connection: idle ones are closed, others after
- * the reply in hand. */
+/* Each connection ends with its next reply; one that stays idle, after a
+ * second. */
 void http_drain(struct http_conns *all);
 /* Closes idle connections, the longest idle first, at most n; returns how
  * many. For want of descriptors. */

@@ -350,7 +350,7 @@ add('early-200-and-reading-on', HELLO, 'pass|error', { method: 'POST', request: 
 add('early-200-kept-open-unread', (s) => {
     s.socket.pause();
     return s.send(HELLO);
-}, 'pass|error|cut', { method: 'POST', request: BIG, early: true });
+}, 'pass|error|cut', { method: 'POST', request: BIG.repeat(32), early: true }); // more than socket buffers hold
 add('early-reset', (s) => s.reset(), 'error|cut', { method: 'POST', request: BIG, early: true });
 add('early-close', (s) => s.socket.destroy(), 'error|cut', { method: 'POST', request: BIG, early: true });
 add('early-answer-then-reset', async (s) => {
@@ -426,7 +426,8 @@ after(async () => {
 async function play(one) {
     const client = await connect(gateway);
 
-    await client.request({
+    // Not waited for: a backend that stops reading stops the client, too.
+    client.request({
         method: one.method ?? 'GET',
         path: `/api/case/${encodeURIComponent(one.name)}`,
         headers: { activityid: `case-${one.name}`.slice(0, 60), ...one.headers },

@@ -229,7 +229,7 @@ export class Gateway {
     }
 
     /** Ends the process in the orderly way and looks at what it left. */
-    async stop({ ms = 20000 } = {}) {
+    async stop({ ms = 40000 } = {}) {
         if (this.stopped)
             return;
         this.stopped = true;
