@@ -13,7 +13,7 @@
 
 #define BIT(cap) (1u << (cap)) /* all we name are below 32 */
 #define NEEDED (BIT(CAP_SETUID) | BIT(CAP_SETGID))
-#define KEPT (BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_DAC_READ_SEARCH))
+#define KEPT (BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_DAC_OVERRIDE))
 
 void privileges_begin(void)
 {

@@ -1,8 +1,9 @@
 /* privileges.h - from root to an account that can do little.
  *
  * What stays is on the main thread alone: CAP_NET_BIND_SERVICE, to open the
- * listeners of a new configuration, and CAP_DAC_READ_SEARCH, to read its
- * files and certificates. Threads that exist when privileges are dropped keep
+ * listeners of a new configuration, and CAP_DAC_OVERRIDE, to read its
+ * files and certificates, to open its log, and to connect to Unix sockets for
+ * the other threads. Threads that exist when privileges are dropped keep
  * none; one that the main thread makes later has these two.
  */
 #ifndef TG_CMD_PRIVILEGES_H

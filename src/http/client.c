@@ -383,11 +383,9 @@ static void on_timer(struct timer *t)
 
 /* For who makes calls */
 
-struct http_client *http_client_new(struct loop *l, const struct address *to,
-                                    struct tls *tls,
-                                    const struct http_client_limits *limits,
-                                    const struct http_client_ops *client_ops,
-                                    void *arg)
+static struct http_client *
+client_of(const struct http_client_limits *limits,
+          const struct http_client_ops *client_ops, void *arg)
 {
     struct http_client *c = x_new(sizeof(*c));
 
@@ -396,13 +394,40 @@ struct http_client *http_client_new(struct loop *l, const struct address *to,
     c->limits = limits;
     c->idle_ms = limits->idle_ms;
     c->timer.fire = on_timer;
-    if (conn_connect(&c->conn, l, to, tls, &ops)) {
+    return c;
+}
+
+static struct http_client *begun(struct http_client *c, struct loop *l,
+                                 enum err e)
+{
+    if (e) {
         x_free(c);
         return NULL;
     }
-    if (limits->connect_ms)
-        timer_set(l, &c->timer, loop_now_ms(l) + limits->connect_ms);
+    if (c->limits->connect_ms)
+        timer_set(l, &c->timer, loop_now_ms(l) + c->limits->connect_ms);
     return c;
+}
+
+struct http_client *http_client_new(struct loop *l, const struct address *to,
+                                    struct tls *tls,
+                                    const struct http_client_limits *limits,
+                                    const struct http_client_ops *client_ops,
+                                    void *arg)
+{
+    struct http_client *c = client_of(limits, client_ops, arg);
+
+    return begun(c, l, conn_connect(&c->conn, l, to, tls, &ops));
+}
+
+struct http_client *http_client_adopt(struct loop *l, int fd, struct tls *tls,
+                                      const struct http_client_limits *limits,
+                                      const struct http_client_ops *client_ops,
+                                      void *arg)
+{
+    struct http_client *c = client_of(limits, client_ops, arg);
+
+    return begun(c, l, conn_adopt(&c->conn, l, fd, tls, &ops));
 }
 
 void http_call_start(struct http_client *c, struct http_call *x, const char *p,

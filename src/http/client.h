@@ -107,6 +107,12 @@ struct http_client *http_client_new(struct loop *l, const struct address *to,
                                     const struct http_client_limits *limits,
                                     const struct http_client_ops *ops,
                                     void *arg);
+/* The same on a descriptor that somebody else has begun to connect; it is
+ * owned either way. */
+struct http_client *http_client_adopt(struct loop *l, int fd, struct tls *tls,
+                                      const struct http_client_limits *limits,
+                                      const struct http_client_ops *ops,
+                                      void *arg);
 void http_client_close(struct http_client *c);
 
 /* Begins call x on a ready connection with the head p[0..n); more: a body

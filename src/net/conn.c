@@ -520,6 +520,12 @@ enum err conn_connect(struct conn *c, struct loop *l,
         tls_free(tls);
         return ERR_IO;
     }
+    return conn_adopt(c, l, fd, tls, ops);
+}
+
+enum err conn_adopt(struct conn *c, struct loop *l, int fd, struct tls *tls,
+                    const struct conn_ops *ops)
+{
     if (start(c, l, fd, tls, ops, EPOLLOUT))
         return ERR_IO;
     c->state = CONN_CONNECTING;

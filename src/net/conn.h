@@ -80,6 +80,10 @@ void conn_start_tls(struct conn *c, struct tls *tls, char *p, size_t n);
 enum err conn_connect(struct conn *c, struct loop *l,
                       const struct address *to, struct tls *tls,
                       const struct conn_ops *ops);
+/* The same for a descriptor somebody else has begun to connect; it is owned
+ * either way. */
+enum err conn_adopt(struct conn *c, struct loop *l, int fd, struct tls *tls,
+                    const struct conn_ops *ops);
 void conn_write(struct conn *c, const void *p, size_t n);
 void conn_send(struct conn *c, const void *p, size_t n);
 /* The same for up to CONN_PARTS pieces. */

@@ -59,6 +59,7 @@ struct endpoint {
     struct str host;
     uint16_t port;
     bool tls, unix_socket;
+    struct loop *main; /* where what needs rights is done */
     uint32_t refs; /* main thread */
     struct tls_context *tls_context;
     struct http_client_limits limits;

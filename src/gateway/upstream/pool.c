@@ -11,6 +11,7 @@
 #include "gateway/exchange.h"
 #include "gateway/metrics.h"
 #include "gateway/upstream/endpoint.h"
+#include "net/sock.h"
 
 static void set(_Atomic uint32_t *n, uint32_t change)
 {
@@ -121,6 +122,63 @@ static const struct http_client_ops client_ops = {
     .on_gone = on_gone,
 };
 
+/* A Unix socket may be closed to the account the threads run as. The main
+ * thread has kept the right to pass (it is asked once per connection). */
+struct asking {
+    struct task task;
+    struct endpoint_thread *t;
+    struct address to;
+    int fd, error;
+};
+
+static void asked(struct task *task)
+{
+    struct asking *a = (struct asking *)task;
+    struct endpoint_thread *t = a->t;
+    struct http_client *c = NULL;
+    struct exchange *x;
+
+    errno = a->error;
+    if (a->fd >= 0)
+        c = http_client_adopt(t->loop, a->fd, NULL, &t->endpoint->limits,
+                              &client_ops, t);
+    if (c) {
+        link_client(&t->busy, c);
+    } else {
+        t->connecting--;
+        set(&t->total_count, (uint32_t)-1);
+        metrics_add(&t->metrics->upstream_connect_failures, 1);
+        x = first_waiting(t);
+        if (x)
+            exchange_connect_failed(x, HTTP_FAIL_CONNECT,
+                                    strerrordesc_np(errno));
+    }
+    x_free(a);
+}
+
+static void on_main(struct task *task)
+{
+    struct asking *a = (struct asking *)task;
+
+    a->fd = -1;
+    if (sock_connect(&a->to, &a->fd))
+        a->error = errno;
+    a->task.run = asked;
+    loop_post(a->t->loop, &a->task);
+}
+
+static void ask_main(struct endpoint_thread *t, const struct address *to)
+{
+    struct asking *a = x_new(sizeof(*a));
+
+    a->t = t;
+    a->to = *to;
+    a->task.run = on_main;
+    set(&t->total_count, 1);
+    t->connecting++;
+    loop_post(t->endpoint->main, &a->task);
+}
+
 static enum err open_one(struct endpoint_thread *t)
 {
     struct endpoint *e = t->endpoint;
@@ -136,6 +194,10 @@ static enum err open_one(struct endpoint_thread *t)
     c = http_client_new(t->loop, &all->items[t->next_address++ % all->count],
                         tls, &e->limits, &client_ops, t);
     metrics_add(&t->metrics->upstream_connects, 1);
+    if (!c && errno == EACCES && e->unix_socket) {
+        ask_main(t, &all->items[0]);
+        return ERR_OK;
+    }
     if (!c) {
         metrics_add(&t->metrics->upstream_connect_failures, 1);
         return ERR_IO;

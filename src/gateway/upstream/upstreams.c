@@ -287,6 +287,7 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
     e->arena = a;
     e->key = key;
     e->refs = 1;
+    e->main = u->main;
     e->tls = str_is(url->scheme, "https");
     e->unix_socket = str_is(url->scheme, "unix");
     describe(e, url);
