@@ -214,6 +214,14 @@ static bool format_fits(struct format_reader *r, struct str format)
     return true;
 }
 
+bool access_log_wants_reply(const struct access_log_format *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->tokens[i].kind == TOKEN_REPLY_HEADER)
+            return true;
+    return false;
+}
+
 struct access_log_format *access_log_format_new(struct str format,
                                                 struct problems *ps,
                                                 struct str file, uint32_t line)

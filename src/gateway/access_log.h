@@ -42,6 +42,8 @@ struct access_log_format;
 struct access_log_format *access_log_format_new(struct str format,
                                                 struct problems *ps,
                                                 struct str file, uint32_t line);
+/* It has %{Name}o: keep the reply's head for it. */
+bool access_log_wants_reply(const struct access_log_format *f);
 void access_log_format_free(struct access_log_format *f);
 
 /* --- where lines go ------------------------------------------------------ */

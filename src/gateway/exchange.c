@@ -295,6 +295,7 @@ static void log_access(struct exchange *x, uint64_t us)
         .activityid = x->activityid,
         .retries = x->tries > 1 ? x->tries - 1 : 0,
         .request = m,
+        .reply = x->reply,
     };
 
     if (x->api) {

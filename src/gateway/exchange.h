@@ -54,6 +54,7 @@ struct exchange {
     uint64_t upstream_start_us, upstream_us;
     uint64_t total_at_ms;
     const struct refusal *refusal;
+    const struct message *reply; /* kept for the access log; or NULL */
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
     uint32_t field_count, own_fields; /* own: before the backend's reply */
     uint32_t next_step;

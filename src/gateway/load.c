@@ -304,9 +304,26 @@ static bool trusted(void *arg, const struct sockaddr *peer)
     return trust_peer(arg, peer);
 }
 
-static void conn_end(void *arg, const uint8_t ip[16])
+static void conn_end(void *arg, const uint8_t ip[16], uint64_t in_bytes,
+                     uint64_t out_bytes)
 {
+    struct metrics_thread *m = this_worker ? this_worker->metrics : NULL;
+
     admission_leave(((struct gateway *)arg)->admission, ip);
+    if (!m)
+        return; /* the process is ending */
+    metrics_add(&m->connections_closed, 1);
+    metrics_add(&m->bytes_received, in_bytes);
+    metrics_add(&m->bytes_sent, out_bytes);
+}
+
+static void handshake_end(void *arg, bool ok)
+{
+    (void)arg;
+    if (this_worker)
+        metrics_add(ok ? &this_worker->metrics->tls_handshakes
+                       : &this_worker->metrics->tls_failures,
+                    1);
 }
 
 static void free_server(struct http_server *s)
@@ -366,6 +383,7 @@ static struct http_server *make_server(struct load *l,
         .trusted = trusted,
         .on_free = free_server,
         .on_conn_end = conn_end,
+        .on_handshake = handshake_end,
         .arg = l->g,
     };
     (void)trust_new(o->arena, g->trusted_proxies.items,
@@ -426,6 +444,8 @@ static void load_logs(struct load *l)
         return;
     l->out->log_format = access_log_format_new(g->access_log.format, l->ps,
                                                l->s->file, 0);
+    l->out->log_wants_reply = l->out->log_format &&
+                              access_log_wants_reply(l->out->log_format);
     if (old && old->log_file &&
         str_eq(access_file_path(old->log_file), g->access_log.file)) {
         l->out->log_file = access_file_ref(old->log_file);

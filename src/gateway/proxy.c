@@ -561,6 +561,23 @@ static void frame_reply(struct exchange *x, const struct message *m,
         r->body = BODY_CLOSE; /* not known: no Content-Length */
 }
 
+/* A copy that lives as long as the exchange. */
+static const struct message *keep_reply(struct exchange *x,
+                                        const struct message *m)
+{
+    struct arena *a = x->s.arena;
+    struct message *copy = arena_alloc(a, sizeof(*copy));
+
+    *copy = *m;
+    copy->headers = arena_alloc(a, m->count * sizeof(*m->headers) + 1);
+    for (uint32_t i = 0; i < m->count; i++) {
+        copy->headers[i] = m->headers[i];
+        copy->headers[i].name = arena_copy(a, m->headers[i].name);
+        copy->headers[i].value = arena_copy(a, m->headers[i].value);
+    }
+    return copy;
+}
+
 static void on_reply(struct http_call *call, const struct message *reply)
 {
     struct exchange *x = of(call);
@@ -584,6 +601,8 @@ static void on_reply(struct http_call *call, const struct message *reply)
     }
     x->state = X_REPLY;
     x->own_fields = x->field_count;
+    if (x->worker->snapshot->log_wants_reply)
+        x->reply = keep_reply(x, m);
     for (uint32_t i = 0; x->op->chain.responses && i < x->op->chain.count; i++)
         if (x->op->chain.steps[i].policy->on_response)
             x->op->chain.steps[i].policy->on_response(

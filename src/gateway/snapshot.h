@@ -23,6 +23,7 @@ struct snapshot {
     size_t api_count, operation_count;
     struct trust *trusted_proxies;
     struct access_log_format *log_format; /* NULL: off */
+    bool log_wants_reply;
     struct access_file *log_file;
     /* What new connections of a listener get, by the listener's id. */
     struct http_server **servers;

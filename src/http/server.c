@@ -869,6 +869,8 @@ static void on_open(struct conn *conn)
 {
     struct http_conn *c = of(conn);
 
+    if (conn->tls && c->server->on_handshake)
+        c->server->on_handshake(c->server->arg, true);
     enter(c, c->in);
 }
 
@@ -918,6 +920,8 @@ static void on_error(struct conn *conn, enum err e, const char *why)
 
     (void)e;
     log_debug("http", "%s: %s", c->peer.text, why);
+    if (conn->state == CONN_HANDSHAKE && c->server->on_handshake)
+        c->server->on_handshake(c->server->arg, false);
     close_now(c);
 }
 
@@ -951,7 +955,8 @@ static void on_closed(struct conn *conn)
     atomic_store_explicit(&c->all->shared_count, c->all->count,
                           memory_order_relaxed);
     if (c->server->on_conn_end)
-        c->server->on_conn_end(c->server->arg, c->socket_ip);
+        c->server->on_conn_end(c->server->arg, c->socket_ip,
+                               c->conn.in_bytes, c->conn.out_bytes);
     http_server_unref(c->server);
     x_free(c);
 }
@@ -1025,7 +1030,7 @@ static void on_timer(struct timer *t)
     if (c->conn.state == CONN_CLOSED)
         return;
     if (c->conn.state == CONN_HANDSHAKE) {
-        conn_reset(&c->conn);
+        on_error(&c->conn, ERR_TIMEOUT, "the TLS handshake took too long");
         return;
     }
     switch ((enum in_state)c->in) {
@@ -1071,7 +1076,7 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
         tls = tls_accept(server->tls);
     if (conn_accept(&c->conn, all->loop, fd, tls, &ops)) {
         if (server->on_conn_end)
-            server->on_conn_end(server->arg, c->socket_ip);
+            server->on_conn_end(server->arg, c->socket_ip, 0, 0);
         http_server_unref(server);
         x_free(c);
         return;

@@ -64,7 +64,9 @@ struct http_server {
     bool (*trusted)(void *arg, const struct sockaddr *peer);
     void *trusted_arg;
     /* A connection ended; ip: the socket's peer, whatever PROXY said. */
-    void (*on_conn_end)(void *arg, const uint8_t ip[16]);
+    void (*on_conn_end)(void *arg, const uint8_t ip[16], uint64_t in_bytes,
+                        uint64_t out_bytes);
+    void (*on_handshake)(void *arg, bool ok); /* TLS; may be NULL */
     void (*on_free)(struct http_server *s); /* frees what arg names */
     void *arg;
 };

@@ -304,13 +304,11 @@ describe('The access log', () => {
 describe('The log on stderr', () => {
     test('is JSON lines, and says when and where it serves', async (t) => {
         const gateway = await gatewayFor(t);
+        const line = await until(() => gateway.logs().find((l) => /^serving/.test(l.message)), { what: 'a line "serving …"' });
         const texts = gateway.stderr.split('\n').filter(Boolean);
 
         assert.ok(texts.length >= 1);
         assert.equal(gateway.logs().length, texts.length, 'a line is no JSON');
-        const line = gateway.logs().find((l) => /^serving/.test(l.message));
-
-        assert.ok(line, `no line "serving …" in:\n${gateway.stderr}`);
         for (const key of ['time', 'level', 'area'])
             assert.equal(typeof line[key], 'string', key);
         assert.ok(JSON.stringify(line).includes(String(gateway.port)));

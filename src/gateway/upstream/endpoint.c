@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gateway/exchange.h"
 #include "gateway/metrics.h"
+#include "gateway/worker.h"
 
 /* Breaker: a ring of buckets over the rolling window. A bucket whose stamp is
  * old is taken over by whoever comes first; two threads at that instant may
@@ -60,6 +61,8 @@ static void breaker_count(struct endpoint *e, uint64_t now_ms, bool failed)
     if (!atomic_load(&e->open_until_ms) && window_bad(e, now_ms)) {
         atomic_store(&e->open_until_ms,
                      now_ms + e->breaker.breaker.reset_ms);
+        if (this_worker)
+            metrics_add(&this_worker->metrics->breaker_opened, 1);
         log_warn("upstream", "%.*s: circuit breaker open for %u ms",
                  STR_ARG(e->name), e->breaker.breaker.reset_ms);
     }
@@ -115,6 +118,8 @@ static void suspend(struct endpoint *e, uint64_t now_ms, const char *why)
         next = e->suspend_max_ms;
     atomic_store(&e->suspended_for_ms, next);
     atomic_store(&e->suspended_until_ms, now_ms + next);
+    if (this_worker)
+        metrics_add(&this_worker->metrics->suspended, 1);
     log_warn("upstream", "%.*s: suspended for %llu ms: %s", STR_ARG(e->name),
              (unsigned long long)next, why ? why : "unreachable");
 }
