@@ -1,13 +1,15 @@
 """documents.py - OpenAPI documents to load a gateway with.
 
-The measured API is one document of its own. The others only stand beside it:
-each has a context and a backend address of its own, as 1,000 teams would have,
+What the rows call are two documents of their own: one before the backend that
+answers with so many bytes, one before the backend that reads uploads. The
+others only stand beside them: each has a context and a backend address of its own, as 1,000 teams would have,
 so routing, pools and metrics carry their weight. None of these backends runs.
 """
 
 import os
 
 MEASURED = "/bench/v1"
+UPLOAD = "/upload/v1"
 
 HEAD = """\
 openapi: 3.0.3
@@ -81,8 +83,7 @@ components:
         price: { type: number, minimum: 0 }
 """
 
-# Every path template above pair makes this many operations.
-OPERATIONS_PER_NOUN = 5
+OPERATIONS_PER_NOUN = 5  # what LIST and ONE make together
 
 BENCH = """\
   /bytes/{size}:
@@ -105,13 +106,13 @@ BENCH = """\
 """
 
 
-def measured(backend):
-    """The document all rows call; backend is HOST:PORT."""
+def called(context, backend):
+    """A document that the rows call; backend is HOST:PORT."""
     return (
         HEAD.format(
-            title="Measured",
-            server="http://%s%s" % (backend, MEASURED),
-            context=MEASURED,
+            title=context.split("/")[1],
+            server="http://%s%s" % (backend, context),
+            context=context,
         )
         + BENCH
     )
@@ -133,12 +134,16 @@ def other(number, nouns):
     return "".join(text)
 
 
-def folder(path, backend, others, nouns=1):
-    """Fill a new folder: the measured API and so many others."""
+def folder(path, backend, uploads, others, nouns=1):
+    """Fill a new folder: what the rows call, and so many others beside it."""
     os.mkdir(path)
-    with open(os.path.join(path, "measured.yaml"), "w") as f:
-        f.write(measured(backend))
+    write(path, "bench.yaml", called(MEASURED, backend))
+    write(path, "upload.yaml", called(UPLOAD, uploads))
     for number in range(1, others + 1):
-        with open(os.path.join(path, "api%05d.yaml" % number), "w") as f:
-            f.write(other(number, nouns))
+        write(path, "api%05d.yaml" % number, other(number, nouns))
     return path
+
+
+def write(path, name, text):
+    with open(os.path.join(path, name), "w") as f:
+        f.write(text)

@@ -269,6 +269,11 @@ static void on_data(struct conn *conn, char *p, size_t n)
     struct http_client *c = of(conn);
     size_t at = 0;
 
+    /* What this turn found readable was there before the call was sent. */
+    if (c->call && c->call_turn == loop_turns(conn->loop) && c->calls > 1) {
+        gone(c, HTTP_FAIL_CLOSED, "bytes nobody asked for");
+        return;
+    }
     while (at < n && conn->state != CONN_CLOSED) {
         if (!c->call) {
             gone(c, HTTP_FAIL_PROTOCOL, "bytes nobody asked for");
@@ -435,6 +440,7 @@ void http_call_start(struct http_client *c, struct http_call *x, const char *p,
 {
     must(c->ready && !c->call && c->conn.state == CONN_OPEN);
     c->call = x;
+    c->call_turn = loop_turns(c->conn.loop);
     c->any = false;
     c->informs = 0;
     c->in = IN_HEAD;

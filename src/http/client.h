@@ -93,6 +93,7 @@ struct http_client {
     uint32_t kept_len, kept_cap;
     uint64_t body_left;
     uint64_t idle_since_ms, idle_ms;
+    uint64_t call_turn; /* of the loop, when the call began */
     uint32_t calls;
     uint16_t informs;
     uint8_t in, body;

@@ -478,8 +478,8 @@ static void at_end(struct task *t)
         c->ops->on_closed(c);
     else if (c->broken)
         fail(c, ERR_PEER, c->broken);
-    else
-        conn_flush(c);
+    else if (c->out_len)
+        conn_flush(c); /* not sent along with something since */
 }
 
 static enum err start(struct conn *c, struct loop *l, int fd, struct tls *tls,
