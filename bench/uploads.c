@@ -40,7 +40,7 @@ static char bytes[262144];
 static void drop(int fd)
 {
     free(peers[fd].head);
-    peers[fd] = (struct peer){ 0 };
+    peers[fd] = (struct peer) { 0 };
     close(fd);
 }
 

@@ -26,6 +26,7 @@
 #include "cmd/state_dir.h"
 #include "format/json.h"
 #include "gateway/gateway.h"
+#include "http/server.h"
 #include "net/sock.h"
 
 enum { TEXT_MAX = 256 * 1024 };
@@ -382,7 +383,7 @@ static enum err start(struct process *p, struct problems *ps)
     who.name = who.name ? arena_copy(ps->arena, str_z(who.name)).p : NULL;
     e = signals_begin(&p->signals, p->loop, numbers, on_signal);
     must(!e);
-    p->gateway = gateway_new(p->loop, cmd_version_text());
+    p->gateway = gateway_new(p->loop, cmd_version_text(), TOLLGATE_COMMIT);
     e = load(p, a, s, ps);
     return e ? e : become(p, s, &who);
 }
@@ -455,6 +456,7 @@ static int run(const struct cmd *cmd, const struct arguments *args)
         stop(&p);
     }
     arena_free(a);
+    http_thread_done();
     return status;
 }
 

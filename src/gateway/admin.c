@@ -180,6 +180,7 @@ static void metrics(struct http_stream *s)
 
     x->view = (struct metrics_view){
         .version = str_z(g->version),
+        .commit = str_z(g->commit),
         .start_s = g->start_s,
         .apis = now ? now->api_count : 0,
         .operations = now ? now->operation_count : 0,

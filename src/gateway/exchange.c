@@ -363,15 +363,15 @@ static void on_end(struct http_stream *s)
 static void on_refused(struct http_conn *c, unsigned status, struct str *body,
                        struct str *content_type)
 {
-    static _Thread_local struct arena *last;
-    const struct settings *s = this_worker->snapshot->settings;
+    struct worker *w = this_worker;
+    const struct settings *s = w->snapshot->settings;
 
     (void)c;
-    arena_free(last);
-    last = arena_new();
-    *body = refusal_body(last, refusal_of_status(status), false,
+    arena_free(w->refusal);
+    w->refusal = arena_new();
+    *body = refusal_body(w->refusal, refusal_of_status(status), false,
                          (enum errors)s->gateway.errors, content_type);
-    metrics_add(&this_worker->metrics->requests_refused, 1);
+    metrics_add(&w->metrics->requests_refused, 1);
 }
 
 const struct http_handler exchange_handler = {

@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
 
-struct gateway *gateway_new(struct loop *main, const char *version)
+struct gateway *gateway_new(struct loop *main, const char *version,
+                            const char *commit)
 {
     struct gateway *g = x_new(sizeof(*g));
 
     g->main = main;
     g->version = x_strdup(str_z(version));
+    g->commit = x_strdup(str_z(commit));
     g->admission = admission_new();
     g->start_s = (double)clock_wall_us() / 1e6;
     g->admin_conns.loop = main;
@@ -136,6 +138,31 @@ static void warn_loud(const struct settings *s)
                             "backends are not verified");
 }
 
+/* Settings that a running process cannot change. */
+static void warn_fixed(const struct gateway *g, const struct settings *s,
+                       struct problems *ps)
+{
+    const struct snapshot *now = atomic_load(&((struct gateway *)(uintptr_t)g)
+                                                  ->snapshot);
+    const struct gateway_conf *old, *new = &s->gateway;
+    const char *name = NULL;
+
+    if (!now)
+        return;
+    old = &now->settings->gateway;
+    if (new->threads && new->threads != g->worker_count)
+        name = "threads";
+    else if (!str_eq(new->user, old->user))
+        name = "user";
+    else if (!str_eq(new->admin.address, old->admin.address))
+        name = "admin.address";
+    else if (!str_eq(new->upstreams.dns.servers, old->upstreams.dns.servers))
+        name = "upstreams.dns.servers";
+    if (name)
+        problem_warn(ps, s->file, 0,
+                     "gateway.%s: takes effect at the next start", name);
+}
+
 enum err gateway_load(struct gateway *g, struct arena *a,
                       const struct settings *s, struct problems *ps)
 {
@@ -146,9 +173,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
                                      s->gateway.upstreams.dns.timeout_ms);
     if (!g->worker_count)
         make_workers(g, s);
-    else if (s->gateway.threads && s->gateway.threads != g->worker_count)
-        problem_warn(ps, s->file, 0,
-                     "gateway.threads: takes effect at the next start");
+    warn_fixed(g, s, ps);
     forget_closed(g);
     if (load_listeners(g, s, ps)) {
         g->loads_failed++;
@@ -268,6 +293,7 @@ void gateway_free(struct gateway *g)
     timer_clear(&g->drain_timer);
     x_free(g->slots);
     x_free(g->version);
+    x_free(g->commit);
     x_free(g);
 }
 

@@ -11,7 +11,9 @@
 
 struct gateway;
 
-struct gateway *gateway_new(struct loop *main, const char *version);
+/* commit: of the sources, may be empty. */
+struct gateway *gateway_new(struct loop *main, const char *version,
+                            const char *commit);
 
 /* Loads documents and settings and, when all of it is good, serves them: the
  * first time listeners are opened and threads started, later ones replace what

@@ -34,7 +34,7 @@ struct retired {
 
 struct gateway {
     struct loop *main;
-    char *version;
+    char *version, *commit;
     struct worker *workers[THREADS_MAX];
     unsigned worker_count;
     struct snapshot *_Atomic snapshot;

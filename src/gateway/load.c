@@ -341,9 +341,12 @@ static struct tls_context *listener_tls(struct load *l,
 {
     struct tls_server_conf conf = c->tls;
     struct tls_context *tls = NULL;
+    char host[256] = "localhost";
 
+    if (gethostname(host, sizeof(host) - 1))
+        memcpy(host, "localhost", sizeof("localhost"));
     if (c->local_certificate && !conf.certificate.len &&
-        tls_local_certificate(l->s->state_dir, STR("localhost"), l->ps,
+        tls_local_certificate(l->s->state_dir, str_z(host), l->ps,
                               &conf.certificate, &conf.key, l->a))
         return NULL;
     if (tls_server_new(&conf, STR("\x08http/1.1"), l->s->file, l->ps, &tls))

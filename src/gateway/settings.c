@@ -342,6 +342,8 @@ static enum err parse_range(struct str text)
     struct address address;
     uint64_t bits, most;
 
+    if (str_is(text, "unix"))
+        return ERR_OK; /* peers on Unix sockets */
     if (address_numeric(host, 0, &address))
         return ERR_INVALID;
     most = address.sa.ss_family == AF_INET6 ? 128 : 32;
@@ -354,7 +356,7 @@ static void check_ranges(const struct reader *r, const struct conf_strings *all)
         if (parse_range(all->items[i]))
             complain(r, "gateway.trusted_proxies",
                      "must list addresses and ranges (192.0.2.7, 10.0.0.0/8, "
-                     "fd00::/8), got \"%.*s\"",
+                     "fd00::/8) or unix, got \"%.*s\"",
                      STR_ARG(all->items[i]));
 }
 

@@ -317,7 +317,7 @@ static const struct conf_field upstream_fields[] = {
       .at = UPSTREAMS(idle_ms),
       .min = 10,
       .max = DAY,
-      .def = "55s",
+      .def = "5s",
       .help = "How long an unused connection is kept. Backends that close "
               "theirs sooner should say so (Keep-Alive: timeout=N), or this "
               "should be shorter than theirs." },
@@ -360,8 +360,7 @@ static const struct conf_field upstream_fields[] = {
       .max = DAY,
       .def = "1s",
       .help = "How long a failing endpoint is left alone the first time. 0: "
-              "never suspended. A document's advanceEndpointConfig wins over "
-              "suspend, suspend_max and suspend_factor." },
+              "never suspended." },
     { .name = "suspend_max",
       .type = CONF_DURATION_MS,
       .at = UPSTREAMS(suspend_max_ms),
@@ -498,7 +497,7 @@ static const struct conf_field gateway_fields[] = {
     { .name = "threads",
       .type = CONF_U64,
       .at = GATEWAY(threads),
-      .max = 256,
+      .max = 64,
       .def = "0",
       .help = "Threads that serve calls. 0: one for each CPU the process may "
               "use." },
@@ -551,7 +550,7 @@ static const struct conf_field gateway_fields[] = {
       .type = CONF_STRING,
       .at = GATEWAY(via),
       .def = "tollgate",
-      .help = "Our name in the Via field, in both directions. Empty: no Via." },
+      .help = "Our name in the Via field of requests. Empty: no Via." },
     { .name = "reply_headers",
       .type = CONF_SECTIONS,
       .at = GATEWAY(reply_headers),

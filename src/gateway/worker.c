@@ -347,6 +347,7 @@ void worker_free(struct worker *w)
         x_free(s);
     }
     access_log_free(w->log);
+    arena_free(w->refusal);
     if (w->spare_fd >= 0)
         close(w->spare_fd);
     for (int i = 0; i < PIN_CHUNKS; i++)

@@ -39,6 +39,7 @@ struct worker {
     struct metrics_thread *metrics;
     struct access_log *log;
     struct rng rng;
+    struct arena *refusal; /* text of the last request nobody could read */
     int spare_fd; /* given up to accept and close when there is no other */
     uint32_t unmatched_series;
     bool has_unmatched_series;

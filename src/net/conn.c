@@ -42,6 +42,7 @@ void conn_thread_done(void)
     x_free(plain_buf);
     x_free(gather_buf);
     receive_buf = plain_buf = gather_buf = NULL;
+    tls_thread_done();
 }
 
 /* Unsent output */
@@ -120,7 +121,12 @@ static void rewatch(struct conn *c)
         events |= EPOLLIN;
     else if (!c->eof && !c->hangup)
         events |= EPOLLRDHUP;
-    loop_rewatch(c->loop, &c->io, events);
+    if (!c->unwatched) {
+        loop_rewatch(c->loop, &c->io, events);
+    } else if (events) {
+        c->unwatched = false;
+        must(loop_watch(c->loop, &c->io, events) == ERR_OK);
+    }
 }
 
 static void fail(struct conn *c, enum err e, const char *why)
@@ -261,7 +267,8 @@ static void send_tls(struct conn *c, const struct iovec *parts, int count)
         if (kept)
             at = mempcpy(at, c->out + c->out_at, kept);
         for (int i = 0; i < count; i++)
-            at = mempcpy(at, parts[i].iov_base, parts[i].iov_len);
+            if (parts[i].iov_len)
+                at = mempcpy(at, parts[i].iov_base, parts[i].iov_len);
         out_free(c);
         encrypt(c, g, all);
     } else {
@@ -316,7 +323,9 @@ static void writable(struct conn *c)
 {
     c->waiting = false;
     c->sends++;
-    if (c->tls)
+    if (c->tls && c->state == CONN_HANDSHAKE)
+        send_cipher(c); /* what was written waits until it is open */
+    else if (c->tls)
         send_tls(c, NULL, 0);
     else
         send_plain(c, NULL, 0);
@@ -438,6 +447,18 @@ static void connected(struct conn *c)
     handshake(c);
 }
 
+/* A Unix socket's peer has gone, and epoll says so whatever it is asked for.
+ * While nobody wants what came before, it is not asked at all. */
+static bool hung_up_paused(struct conn *c, uint32_t events)
+{
+    if ((events & EPOLLERR) || !c->paused || c->eof || c->broken ||
+        c->state != CONN_OPEN)
+        return false;
+    loop_unwatch(c->loop, &c->io);
+    c->unwatched = true;
+    return true;
+}
+
 static void ready(struct io *io, uint32_t events)
 {
     struct conn *c = (struct conn *)io; /* its first member */
@@ -457,7 +478,7 @@ static void ready(struct io *io, uint32_t events)
     if (c->state != CONN_CLOSED && (events & EPOLLOUT))
         writable(c);
     if (c->state != CONN_CLOSED && (events & (EPOLLERR | EPOLLHUP)) &&
-        !(events & EPOLLIN)) {
+        !(events & EPOLLIN) && !hung_up_paused(c, events)) {
         int e = 0;
         socklen_t len = sizeof(e);
         const char *why = NULL;

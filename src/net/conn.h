@@ -62,6 +62,7 @@ struct conn {
     bool paused;   /* the owner wants no more data */
     bool eof;      /* the peer sent its last byte */
     bool hangup;   /* on_hangup() was called */
+    bool unwatched; /* the peer is gone, what it sent waits for resume */
     bool waiting;  /* unsent output waits for the kernel */
     bool shut;     /* close the sending side when all is out */
     uint64_t in_bytes, out_bytes; /* on the wire */

@@ -36,14 +36,15 @@ struct loop {
     struct io wake; /* eventfd */
     bool running;
     atomic_bool stop;
-    uint64_t now_us, now_ms;
+    uint64_t now_us, now_ms; /* when the turn began */
+    uint64_t ended_ms;       /* when the last one ended */
     uint64_t wall_us, wall_stamp_us; /* wall clock, and when it was read */
     uint64_t date_s;
     char date[30];
     struct epoll_event events[EVENTS_MAX];
     int event_count, event_at;
     struct task *_Atomic posted;
-    atomic_bool woken;
+    atomic_bool woken; /* the eventfd was written, or is about to be */
     struct task *end_first, **end_last;
     struct turn_hook *hooks;
     _Atomic uint64_t turns;
@@ -66,13 +67,20 @@ static void read_clock(struct loop *l)
     }
 }
 
+/* Only here is `woken` taken back: what was posted before is run below, and
+ * who posts from now on writes again. run_posted() must not do it, or a write
+ * under way would be read later by a loop that finds no task, and `woken`
+ * would stay with nothing written. */
 static void drain_wake(struct io *io, uint32_t events)
 {
+    struct loop *l =
+        (struct loop *)((char *)io - offsetof(struct loop, wake));
     uint64_t n;
 
     (void)events;
     if (read(io->fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
         log_error("loop", "eventfd: %m");
+    atomic_store(&l->woken, false);
 }
 
 struct loop *loop_new(void)
@@ -87,6 +95,7 @@ struct loop *loop_new(void)
     must(loop_watch(l, &l->wake, EPOLLIN) == ERR_OK);
     l->end_last = &l->end_first;
     read_clock(l);
+    l->ended_ms = l->now_ms;
     l->tick = l->now_ms / TICK_MS;
     return l;
 }
@@ -255,9 +264,9 @@ static int wait_ms(const struct loop *l)
     if (!l->timers)
         return -1;
     tick = next_used(l, (l->tick / SLOTS + 1) * SLOTS);
-    if (tick * TICK_MS <= l->now_ms)
+    if (tick * TICK_MS <= l->ended_ms)
         return 0;
-    return (int)(tick * TICK_MS - l->now_ms);
+    return (int)(tick * TICK_MS - l->ended_ms);
 }
 
 /* Tasks */
@@ -279,9 +288,8 @@ static void run_posted(struct loop *l)
 {
     struct task *list, *t, *ordered = NULL;
 
-    if (!atomic_load_explicit(&l->posted, memory_order_relaxed))
+    if (!atomic_load(&l->posted))
         return;
-    atomic_store(&l->woken, false);
     list = atomic_exchange(&l->posted, NULL);
     while ((t = list)) { /* first in, first out */
         list = t->next;
@@ -329,9 +337,11 @@ void loop_on_turn(struct loop *l, void (*fn)(void *arg), void *arg)
 
 /* The turn */
 
-static void note_lag(struct loop *l)
+static void note_end(struct loop *l)
 {
-    uint64_t us = clock_mono_us() - l->now_us;
+    uint64_t now_us = clock_mono_us(), us = now_us - l->now_us;
+
+    l->ended_ms = now_us / 1000;
 
     if (us > atomic_load_explicit(&l->lag_us, memory_order_relaxed))
         atomic_store_explicit(&l->lag_us, us, memory_order_relaxed);
@@ -362,7 +372,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     run_posted(l);
     run_timers(l);
     run_end(l);
-    note_lag(l);
+    note_end(l);
     atomic_fetch_add(&l->turns, 1); /* even: waiting */
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -73,6 +74,15 @@ static bool is_free(const struct address *at)
     return ok;
 }
 
+/* What an earlier run left; never a file somebody wants. */
+static void remove_socket(const char *path)
+{
+    struct stat st;
+
+    if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
 enum err sock_listen(const struct address *at, int backlog, bool first,
                      int *fd)
 {
@@ -87,7 +97,7 @@ enum err sock_listen(const struct address *at, int backlog, bool first,
     if (s < 0)
         return ERR_IO;
     if (family == AF_UNIX) {
-        unlink(((const struct sockaddr_un *)&at->sa)->sun_path);
+        remove_socket(((const struct sockaddr_un *)&at->sa)->sun_path);
     } else {
         setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
         setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));

@@ -360,7 +360,7 @@ describe('Memory', () => {
             probe,
             path: '/probe/x',
             attack: async () => {
-                await crowd(150, async (n) => {
+                await crowd(64, async (n) => {
                     await pause(n * 5);
                     const client = await connect(own, ELSEWHERE);
 

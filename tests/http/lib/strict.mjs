@@ -31,6 +31,7 @@ export class StrictUpstream {
     listen() {
         return new Promise((resolve, reject) => {
             this.server.once('error', reject);
+            this.server.unref(); // a failed test must not keep the process alive
             this.server.listen(0, '127.0.0.1', () => {
                 this.port = this.server.address().port;
                 this.url = `http://127.0.0.1:${this.port}`;
@@ -58,6 +59,7 @@ export class StrictUpstream {
         c.parser = parser;
         this.connections.push(c);
         socket.setNoDelay(true);
+        socket.unref();
         socket.on('data', (chunk) => {
             c.chunks.push(chunk);
             c.length += chunk.length;

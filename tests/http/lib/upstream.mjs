@@ -27,6 +27,7 @@ export class Upstream {
         this.server.on(tls ? 'secureConnection' : 'connection', (socket) => {
             socket.number = ++this.connections;
             this.sockets.add(socket);
+            socket.unref(); // a failed test must not keep the process alive
             socket.on('error', () => {});
             socket.on('close', () => this.sockets.delete(socket));
         });
@@ -37,6 +38,7 @@ export class Upstream {
     listen(at = 0) {
         return new Promise((resolve, reject) => {
             this.server.once('error', reject);
+            this.server.unref();
             const ready = () => {
                 this.port = typeof at === 'string' ? undefined : this.server.address().port;
                 this.url = typeof at === 'string' ? `unix:${at}` : `${this.scheme}://127.0.0.1:${this.port}`;

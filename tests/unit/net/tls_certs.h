@@ -98,7 +98,7 @@ static FILE *open_file(const char *file, const char *mode)
     return f;
 }
 
-static void save_text(const char *file, const char *text)
+static inline void save_text(const char *file, const char *text)
 {
     FILE *f = open_file(file, "w");
 
