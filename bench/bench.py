@@ -83,17 +83,9 @@ def measure(stage, rows):
             continue
         results.append(result)
         measured = " / ".join(p.measured() for p in result.parts)
-        print(
-            "%-20s %-5s %-38s %3.0f s  %s"
-            % (
-                name,
-                result.verdict(),
-                measured,
-                time.monotonic() - begin,
-                result.remark,
-            ),
-            flush=True,
-        )
+        took = time.monotonic() - begin
+        line = "%-20s %-5s %-38s %3.0f s"
+        print(line % (name, result.verdict(), measured, took), flush=True)
     return results, failed
 
 
@@ -101,7 +93,7 @@ def cores():
     """One for the proxy, one for load and backend."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
-        sys.exit("bench: needs two CPUs, one for the proxy and one for the load")
+        sys.exit("bench: needs two CPUs, for the proxy and for the load")
     return allowed[:2]
 
 
@@ -120,13 +112,10 @@ def write(results, failed, facts):
 def run(folder):
     proxy, load = cores()
     stage = Stage(folder, sys.argv[1], proxy, load)
-    settings = "%d rounds of %d s, proxy on core %d, load and backend on %d%s" % (
-        ROUNDS,
-        SECS,
-        proxy,
-        load,
-        ", QUICK" if QUICK else "",
-    )
+    settings = "%d rounds of %d s, proxy on core %d, load and backend on %d"
+    settings = settings % (ROUNDS, SECS, proxy, load)
+    if QUICK:
+        settings += ", QUICK"
     try:
         facts = report.facts(stage, settings)
         print("\n".join(facts) + "\n", flush=True)
@@ -135,6 +124,7 @@ def run(folder):
         stage.end()
     print("\n%s\n\n%s" % (report.verdicts(results), report.costs(results)))
     print("\n" + report.distances(results))
+    print("\n".join(report.remarks(results)))
     write(results, failed, facts)
     return 1 if failed else 0
 

@@ -7,6 +7,7 @@ so routing, pools and metrics carry their weight. None of these backends runs.
 """
 
 import os
+import sys
 
 MEASURED = "/bench/v1"
 UPLOAD = "/upload/v1"
@@ -106,16 +107,22 @@ BENCH = """\
 """
 
 
-def called(context, backend):
-    """A document that the rows call; backend is HOST:PORT."""
-    return (
-        HEAD.format(
-            title=context.split("/")[1],
-            server="http://%s%s" % (backend, context),
-            context=context,
-        )
-        + BENCH
-    )
+# For other people's load: everything below the context.
+ANYTHING = """\
+  /*:
+    get:
+      responses:
+        '200': { description: What the backend says }
+    post:
+      responses:
+        '200': { description: What the backend says }
+"""
+
+
+def called(context, server, paths=BENCH):
+    """A document that is called."""
+    title = context.split("/")[1]
+    return HEAD.format(title=title, server=server, context=context) + paths
 
 
 def other(number, nouns):
@@ -137,13 +144,34 @@ def other(number, nouns):
 def folder(path, backend, uploads, others, nouns=1):
     """Fill a new folder: what the rows call, and so many others beside it."""
     os.mkdir(path)
-    write(path, "bench.yaml", called(MEASURED, backend))
-    write(path, "upload.yaml", called(UPLOAD, uploads))
+    for context, where in ((MEASURED, backend), (UPLOAD, uploads)):
+        server = "http://%s%s" % (where, context)
+        write(path, context.split("/")[1] + ".yaml", called(context, server))
+    write_others(path, others, nouns)
+    return path
+
+
+def write_others(path, others, nouns):
     for number in range(1, others + 1):
         write(path, "api%05d.yaml" % number, other(number, nouns))
-    return path
 
 
 def write(path, name, text):
     with open(os.path.join(path, name), "w") as f:
         f.write(text)
+
+
+def main():
+    """A folder for a gateway that somebody else's script measures."""
+    if len(sys.argv) not in (3, 4, 5):
+        sys.exit("usage: documents.py FOLDER BACKEND-URL [OTHERS [PATHS]]")
+    path, url = sys.argv[1:3]
+    others = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
+    nouns = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    os.mkdir(path)
+    write(path, "bench.yaml", called(MEASURED, url, ANYTHING))
+    write_others(path, others, nouns)
+
+
+if __name__ == "__main__":
+    main()

@@ -467,7 +467,8 @@ static const struct conf_field access_log_fields[] = {
       .type = CONF_STRING,
       .at = GATEWAY(access_log.format),
       .def = "json",
-      .help = "json, common, or a format string." },
+      .help = "json, common, combined, or a text with tokens such as %h %t "
+              "%r %s %b %D %{Name}i %{Name}o %{activityid}x." },
     { 0 },
 };
 

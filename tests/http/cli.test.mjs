@@ -141,7 +141,7 @@ describe('tollgate config check', () => {
 
     const bad = [
         ['an unknown key', 'gateway:\n  threds: 2\n', /tollgate\.yaml:2: .*threads/s],
-        ['a number out of bounds', 'gateway:\n  threads: 100000\n', /tollgate\.yaml:2: .*256/s],
+        ['a number out of bounds', 'gateway:\n  threads: 100000\n', /tollgate\.yaml:2: .*64/s],
         ['a duration without a unit that makes sense', 'gateway:\n  timeouts:\n    head: soon\n', /tollgate\.yaml:3: .*head/s],
         ['a listener without an address', 'gateway:\n  listeners:\n    - tls: {certificate: a.pem, key: b.pem}\n', /tollgate\.yaml:3: .*address/s],
         ['a certificate that is not there', 'gateway:\n  listeners:\n    - address: 127.0.0.1:0\n      tls: {certificate: nope.pem, key: nope.pem}\n', /nope\.pem/],

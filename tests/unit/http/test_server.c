@@ -35,6 +35,7 @@ static struct buf story;
 static struct call *held; /* the last one that was not answered */
 static unsigned calls, ended, conns_ended, servers_freed;
 static uint8_t ended_ip[16];
+static uint64_t wire_in, wire_out;
 static void (*asked)(struct call *x);
 static void (*heard)(struct call *x);
 static struct http_handler handler;
@@ -131,9 +132,12 @@ static void on_refused(struct http_conn *c, unsigned status, struct str *body,
     *body = STR("{\"refused\":true}");
 }
 
-static void on_conn_end(void *arg, const uint8_t ip[16])
+static void on_conn_end(void *arg, const uint8_t ip[16], uint64_t in_bytes,
+                        uint64_t out_bytes)
 {
     assert_ptr_equal(arg, &server);
+    wire_in += in_bytes;
+    wire_out += out_bytes;
     memcpy(ended_ip, ip, 16);
     conns_ended++;
 }
