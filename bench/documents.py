@@ -2,8 +2,9 @@
 
 What the rows call are two documents of their own: one before the backend that
 answers with so many bytes, one before the backend that reads uploads. The
-others only stand beside them: each has a context and a backend address of its own, as 1,000 teams would have,
-so routing, pools and metrics carry their weight. None of these backends runs.
+others only stand beside them: each has a context and a backend address of its
+own, as 1,000 teams would have, so that routing, pools and metrics carry their
+weight. None of these backends runs.
 """
 
 import os

@@ -47,7 +47,7 @@ def _children_us():
 def _read(text):
     calls = re.search(r"(\d+) requests in", text)
     if not calls or calls[1] == "0":
-        raise Trouble("wrk had no answer: " + " / ".join(text.split("\n"))[-300:])
+        raise Trouble("wrk had no answer: " + " ".join(text.split())[-300:])
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors = re.search(r"Socket errors: (.*)", text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)

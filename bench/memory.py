@@ -17,18 +17,23 @@ from stage import DOORS
 REST = 0.5
 CALL = client.request(documents.MEASURED + "/bytes/100")
 
-# name, what, other APIs, path pairs in each, budget in MB
+ROUTES = Budget(60, 30)  # MB
+LIKE_ROUTES = Budget(60, 30, own=False)
+PLAIN = Budget(1, 0.5)  # KB
+TLS = Budget(18, 12)
+
+# name, what, other APIs, path pairs in each
 IDLE = [
     ("idle-1", "1 API", 0, 1, Budget(12, 6)),
-    ("idle-1000-apis", "1,000 APIs of 5 operations", 1000, 1, Budget(60, 30, False)),
-    ("idle-5000-routes", "100 APIs of 50 operations", 100, 10, Budget(60, 30)),
+    ("idle-1000-apis", "1,000 APIs of 5 operations", 1000, 1, LIKE_ROUTES),
+    ("idle-5000-routes", "100 APIs of 50 operations", 100, 10, ROUTES),
     ("idle-50000-routes", "1,000 APIs of 50 operations", 1000, 10, None),
 ]
 
-# name, what, door, how many (quick), budget in KB
+# name, what, door, how many (quick)
 CONNECTIONS = [
-    ("connection-plain", "idle connection", "plain", (5000, 1000), Budget(1, 0.5)),
-    ("connection-tls", "idle TLS connection", "tls", (2000, 300), Budget(18, 12)),
+    ("connection-plain", "idle connection", "plain", (5000, 1000), PLAIN),
+    ("connection-tls", "idle TLS connection", "tls", (2000, 300), TLS),
 ]
 
 

@@ -1,7 +1,8 @@
 """starts.py - rows of the time from exec to the first answered call.
 
 A client asks again and again, a millisecond apart, until it gets its 200 from
-the backend. Documents come from the page cache: the first start is not counted.
+the backend. Documents come from the page cache: the first start does not
+count.
 """
 
 import statistics
@@ -56,8 +57,8 @@ def start_ms(stage, apis):
 def row_of(stage, case, quick):
     name, count, starts, budget = case
     apis = stage.apis(count - 1)
-    times = [start_ms(stage, apis) for _ in range(1 + starts[1 if quick else 0])]
-    counted = times[1:]
+    wanted = starts[1 if quick else 0]
+    counted = [start_ms(stage, apis) for _ in range(1 + wanted)][1:]
     part = Part(statistics.median(counted), budget, "ms", 0)
     part.spread = " [%.0f-%.0f]" % (min(counted), max(counted))
     plural = "" if count == 1 else "s"

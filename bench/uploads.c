@@ -23,7 +23,8 @@
 #define FD_MAX 20000
 
 static const char answer[] =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    "Content-Length: 100\r\n\r\n"
     "0123456789012345678901234567890123456789012345678901234567890123456789"
     "012345678901234567890123456789";
 

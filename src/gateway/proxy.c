@@ -525,6 +525,14 @@ static struct str map_location(struct exchange *x, struct str value)
                         STR_ARG(path));
 }
 
+/* Events come when they come: silence is no stall. */
+static bool is_event_stream(const struct message *m)
+{
+    struct str type = message_value(m, FIELD_CONTENT_TYPE);
+
+    return str_eq_nocase(str_head(type, 17), STR("text/event-stream"));
+}
+
 static uint64_t map_locations(struct exchange *x, const struct message *m)
 {
     static const enum field ids[] = { FIELD_LOCATION,
@@ -600,6 +608,8 @@ static void on_reply(struct http_call *call, const struct message *reply)
         return;
     }
     x->state = X_REPLY;
+    if (is_event_stream(m))
+        call->stall_ms = 0;
     x->own_fields = x->field_count;
     if (x->worker->snapshot->log_wants_reply)
         x->reply = keep_reply(x, m);

@@ -162,8 +162,9 @@ static void begin_reply(struct http_client *c, const struct message *m)
         buf_init(&c->trailers, chunk_limits.trailer + 16);
     }
     x->replied = true;
-    arm(c, x->stall_ms);
     x->ops->on_reply(x, m);
+    if (c->call == x) /* on_reply() may have changed stall_ms, or the call */
+        arm(c, x->stall_ms);
 }
 
 static void informed(struct http_client *c, const struct message *m)

@@ -250,6 +250,11 @@ static void refuse(struct http_conn *c, unsigned status, const char *what)
     int n;
 
     log_debug("http", "%s: refused with %u: %s", c->peer.text, status, what);
+    if (c->stream && c->stream->reply_done) { /* all is said */
+        end_stream(c, false);
+        linger(c);
+        return;
+    }
     if (c->stream && c->stream->reply_started) {
         conn_reset(&c->conn);
         end_stream(c, true);
@@ -548,19 +553,11 @@ static void again(struct task *t)
         on_eof(&c->conn);
 }
 
-/* Request and reply are both over. */
-static void stream_over(struct http_conn *c)
+static void next_request(struct http_conn *c)
 {
-    end_stream(c, false);
-    if (c->conn.state == CONN_CLOSED)
-        return;
     if (c->close_next || c->all->draining) {
         linger(c);
         return;
-    }
-    if (c->user_pause) {
-        c->user_pause = false;
-        conn_resume(&c->conn);
     }
     enter(c, IN_HEAD);
     memset(&c->scan, 0, sizeof(c->scan));
@@ -568,6 +565,22 @@ static void stream_over(struct http_conn *c)
         loop_at_end(c->conn.loop, &c->again);
     else if (c->conn.eof)
         linger(c);
+}
+
+/* Request and reply are both over. A client that asks on but does not read
+ * would make us keep all its answers: the next request waits until the kernel
+ * took this one's, see on_drained(). */
+static void stream_over(struct http_conn *c)
+{
+    end_stream(c, false);
+    if (c->conn.state == CONN_CLOSED)
+        return;
+    if (c->user_pause) {
+        c->user_pause = false;
+        conn_resume(&c->conn);
+    }
+    if (c->in != IN_DONE || !c->conn.waiting || c->close_next)
+        next_request(c);
 }
 
 /* Replies */
@@ -675,7 +688,7 @@ void http_respond(struct http_stream *s, const struct http_reply *r)
     for (size_t i = 0; i < r->extras; i++)
         h1_put_field(&o, r->extra[i].name, r->extra[i].value);
     put_framing(&o, s, r);
-    s->reply_at = c->conn.out_len;
+    s->reply_at = c->conn.out_len - c->conn.out_at;
     s->reply_sends = c->conn.sends;
     conn_write(&c->conn, start, (size_t)(o.p - start));
 }
@@ -822,7 +835,7 @@ bool http_unsend(struct http_stream *s)
 
     if (c->stream != s || s->reply_done || c->conn.sends != s->reply_sends)
         return false;
-    c->conn.out_len = s->reply_at;
+    c->conn.out_len = c->conn.out_at + s->reply_at;
     s->reply_started = s->reply_bodyless = false;
     s->status = 0;
     s->body_out = 0;
@@ -887,8 +900,11 @@ static void on_eof(struct conn *conn)
 
     switch ((enum in_state)c->in) {
     case IN_PROXY:
-    case IN_LINGER:
         close_now(c);
+        break;
+    case IN_LINGER:
+        if (!conn_unsent(&c->conn)) /* else on_drained() closes */
+            close_now(c);
         break;
     case IN_HEAD:
         if (c->kept_len && !c->again.queued)
@@ -932,8 +948,12 @@ static void on_drained(struct conn *conn)
     c->rate_out = false;
     if (c->stream)
         c->server->handler->on_drained(c->stream);
+    else if (c->in == IN_DONE)
+        next_request(c);
     else if (c->in == IN_LINGER && c->conn.eof)
         conn_close(&c->conn);
+    else if (c->in == IN_LINGER)
+        arm(c, c->server->limits.linger_ms); /* from now on */
 }
 
 static void on_closed(struct conn *conn)
@@ -951,6 +971,8 @@ static void on_closed(struct conn *conn)
     *c->prev = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    else
+        c->all->last = c->prev;
     c->all->count--;
     atomic_store_explicit(&c->all->shared_count, c->all->count,
                           memory_order_relaxed);
@@ -1006,7 +1028,11 @@ static void busy_timeout(struct http_conn *c)
         arm(c, HALF_CLOSED_MS);
         return;
     }
-    if (c->conn.waiting && c->rate_out) {
+    if (c->conn.waiting && !c->rate_out) {
+        watch_output(c);
+        return;
+    }
+    if (c->conn.waiting) {
         if (!fast_enough(c, c->conn.out_bytes)) {
             log_debug("http", "%s: reads too slowly", c->peer.text);
             conn_reset(&c->conn);
@@ -1045,9 +1071,11 @@ static void on_timer(struct timer *t)
         else
             close_now(c);
         break;
-    case IN_LINGER:
-        conn_reset(&c->conn);
-        end_stream(c, true);
+    case IN_LINGER: /* what the kernel has it still sends */
+        if (c->conn.waiting)
+            busy_timeout(c);
+        else
+            conn_close(&c->conn);
         break;
     default:
         busy_timeout(c);
@@ -1081,11 +1109,9 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
         x_free(c);
         return;
     }
-    c->next = all->first;
-    c->prev = &all->first;
-    if (c->next)
-        c->next->prev = &c->next;
-    all->first = c;
+    c->prev = all->first ? all->last : &all->first;
+    *c->prev = c;
+    all->last = &c->next;
     all->count++;
     atomic_store_explicit(&all->shared_count, all->count,
                           memory_order_relaxed);
@@ -1119,7 +1145,6 @@ unsigned http_shed_idle(struct http_conns *all, unsigned n)
     struct http_conn *c;
     unsigned shed = 0;
 
-    /* Newest first in the list; a full sort is not worth it here. */
     for (c = all->first; c && shed < n; c = c->next) {
         if (!is_idle(c))
             continue;

@@ -146,7 +146,7 @@ struct tls *http_conn_tls(const struct http_conn *c);
 /* All connections of one thread. */
 struct http_conns {
     struct loop *loop;
-    struct http_conn *first;
+    struct http_conn *first, **last; /* in the order they came */
     uint32_t count; /* written by the thread, read by any */
     _Atomic uint32_t shared_count;
     bool draining;
@@ -157,8 +157,8 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
 /* Each connection ends with its next reply; one that stays idle, after a
  * second. */
 void http_drain(struct http_conns *all);
-/* Closes idle connections, the longest idle first, at most n; returns how
- * many. For want of descriptors. */
+/* Closes idle connections, the oldest first, at most n; returns how many. For
+ * want of descriptors: a newcomer may be about to ask. */
 unsigned http_shed_idle(struct http_conns *all, unsigned n);
 /* Ends all at once. */
 void http_close_all(struct http_conns *all);

@@ -34,6 +34,7 @@ struct upstreams {
     unsigned loop_count;
     bool ended; /* no thread is left */
     struct retired *retired;
+    struct leaving *leaving;
     uint64_t dns_timeout_ms;
     char *dns_servers;
 };
@@ -319,27 +320,6 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
     return ERR_OK;
 }
 
-/* Closing on each thread in turn, then freeing here. */
-struct farewell {
-    struct task task;
-    struct upstreams *upstreams;
-    struct endpoint *endpoint;
-    unsigned at;
-};
-
-static void farewell_next(struct farewell *f);
-
-static void farewell_here(struct task *t)
-{
-    struct farewell *f = (struct farewell *)t;
-    struct endpoint_thread *mine = atomic_load(&f->endpoint->threads[f->at]);
-
-    if (mine)
-        endpoint_close_idle(mine);
-    f->at++;
-    farewell_next(f);
-}
-
 static void free_endpoint(struct endpoint *e)
 {
     for (int i = 0; i < THREADS_MAX; i++)
@@ -350,17 +330,35 @@ static void free_endpoint(struct endpoint *e)
     x_free(e);
 }
 
-/* Connections end their last turn after endpoint_close_idle(): a moment
- * later nothing points here. */
-struct last {
+/* An endpoint nobody names any more: its idle connections are closed on each
+ * thread in turn, then, when all have ended, it is freed here. */
+struct leaving {
+    struct task task; /* first */
     struct timer timer;
-    struct endpoint *endpoint;
     struct upstreams *upstreams;
+    struct endpoint *endpoint;
+    struct leaving *next;
+    unsigned at;
 };
 
-static void last_fire(struct timer *t)
+static void leave_next(struct leaving *l);
+
+static void leave_here(struct task *t)
 {
-    struct last *l = (struct last *)t;
+    struct leaving *l = (struct leaving *)t;
+    struct endpoint_thread *mine = atomic_load(&l->endpoint->threads[l->at]);
+
+    if (mine)
+        endpoint_close_idle(mine);
+    l->at++;
+    leave_next(l);
+}
+
+static void left(struct timer *t)
+{
+    struct leaving *l =
+        (struct leaving *)((char *)t - offsetof(struct leaving, timer));
+    struct leaving **at = &l->upstreams->leaving;
     uint32_t idle;
 
     if (endpoint_connections(l->endpoint, &idle) || l->endpoint->resolving) {
@@ -368,43 +366,47 @@ static void last_fire(struct timer *t)
                   loop_now_ms(l->upstreams->main) + 200);
         return;
     }
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
     free_endpoint(l->endpoint);
     x_free(l);
 }
 
-static void farewell_done(struct task *t)
+/* Connections end with the turn they are closed in: a moment later nothing
+ * points here. */
+static void leave_last(struct task *t)
 {
-    struct farewell *f = (struct farewell *)t;
-    struct last *l = x_new(sizeof(*l));
+    struct leaving *l = (struct leaving *)t;
 
-    l->endpoint = f->endpoint;
-    l->upstreams = f->upstreams;
-    l->timer.fire = last_fire;
-    timer_set(f->upstreams->main, &l->timer,
-              loop_now_ms(f->upstreams->main) + 200);
-    x_free(f);
+    timer_set(l->upstreams->main, &l->timer,
+              loop_now_ms(l->upstreams->main) + 200);
 }
 
-static void farewell_next(struct farewell *f)
+static void leave_next(struct leaving *l)
 {
-    struct upstreams *u = f->upstreams;
+    struct upstreams *u = l->upstreams;
+    bool more = l->at < u->loop_count;
 
-    f->task.run = f->at < u->loop_count ? farewell_here : farewell_done;
-    loop_post(f->at < u->loop_count ? u->loops[f->at] : u->main, &f->task);
+    l->task.run = more ? leave_here : leave_last;
+    loop_post(more ? u->loops[l->at] : u->main, &l->task);
 }
 
 static void forget(struct upstreams *u, struct endpoint *e)
 {
-    struct farewell *f;
+    struct leaving *l;
 
     if (u->ended) {
         free_endpoint(e);
         return;
     }
-    f = x_new(sizeof(*f));
-    f->upstreams = u;
-    f->endpoint = e;
-    farewell_next(f);
+    l = x_new(sizeof(*l));
+    l->upstreams = u;
+    l->endpoint = e;
+    l->timer.fire = left;
+    l->next = u->leaving;
+    u->leaving = l;
+    leave_next(l);
 }
 
 void upstreams_put(struct upstreams *u, struct endpoint *e)
@@ -431,21 +433,41 @@ void upstreams_set_threads(struct upstreams *u, struct loop *const *loops,
     u->loop_count = count;
 }
 
+static void close_all(struct upstreams *u, struct endpoint *e)
+{
+    for (unsigned i = 0; i < u->loop_count; i++) {
+        struct endpoint_thread *t = atomic_load(&e->threads[i]);
+
+        if (!t)
+            continue;
+        endpoint_close_idle(t);
+        while (t->busy)
+            http_client_close(t->busy);
+    }
+}
+
 void upstreams_end(struct upstreams *u)
 {
-    for (struct endpoint *e = u->first; e; e = e->next)
-        for (unsigned i = 0; i < u->loop_count; i++) {
-            struct endpoint_thread *t = atomic_load(&e->threads[i]);
+    struct leaving *l;
 
-            if (!t)
-                continue;
-            endpoint_close_idle(t);
-            while (t->busy)
-                http_client_close(t->busy);
-        }
-    for (unsigned i = 0; i < u->loop_count; i++)
-        loop_turn(u->loops[i], 0); /* connections end with a turn */
+    for (struct endpoint *e = u->first; e; e = e->next)
+        close_all(u, e);
+    for (l = u->leaving; l; l = l->next)
+        close_all(u, l->endpoint);
+    /* Connections end with a turn, and who is leaving goes from thread to
+     * thread: as many rounds as there are threads. */
+    for (unsigned k = 0; k < u->loop_count + 2; k++) {
+        for (unsigned i = 0; i < u->loop_count; i++)
+            loop_turn(u->loops[i], 0);
+        loop_turn(u->main, 0);
+    }
     u->ended = true;
+    while ((l = u->leaving)) {
+        u->leaving = l->next;
+        timer_clear(&l->timer);
+        free_endpoint(l->endpoint);
+        x_free(l);
+    }
 }
 
 struct endpoint *upstreams_first(const struct upstreams *u)

@@ -190,7 +190,7 @@ static int begin(void **state)
     held = NULL;
     calls = ended = conns_ended = servers_freed = 0;
     peer.fd = -1;
-    buf_init(&story, 1 << 20);
+    buf_init(&story, 64 << 20);
     memset(&reply, 0, sizeof(reply));
     return 0;
 }
@@ -732,43 +732,41 @@ static void a_sent_reply_cannot_be_taken_back(void **state)
     http_finish(&held->s, NULL, 0, STR_NULL);
 }
 
-/* Behind output the kernel has not taken yet. */
+/* Behind output the kernel has not taken yet: 1xx, so many that the reply's
+ * head does not fit behind what is kept. */
 static void taking_back_leaves_earlier_output_alone(void **state)
 {
-    static char big[60000];
-    size_t got = 0;
+    static char value[4000];
+    struct header field = { .name = STR("X-Long"),
+                            .value = { value, 1000 } };
+    struct message from = { .headers = &field, .count = 1 };
+    unsigned informed = 0;
     (void)state;
 
-    memset(big, 'b', sizeof(big));
+    memset(value, 'v', sizeof(value));
     open_as(&peer, SOCK_STREAM, 4096, "192.0.2.7");
     heard = hold;
-    peer_say(&peer, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
-    turn(1);
-    reply_of(held, 200, BODY_LENGTH, sizeof(big) * 2);
-    for (int i = 0; i < 2; i++)
-        http_body(&held->s, big, sizeof(big));
-    /* Some of it goes, so that the rest stands away from the beginning. */
-    assert_true(peer_take(&peer, 3000));
-    turn(1);
-    assert_true(http_unsent(&held->s) > 0);
-    http_finish(&held->s, NULL, 0, STR_NULL);
-    peer_say(&peer, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (calls < 2) {
-        peer_take(&peer, 3000);
-        turn(1);
+    ask("GET /1 HTTP/1.1");
+    for (; http_unsent(&held->s) < 12000; informed++)
+        http_inform(&held->s, 103, &from, 0);
+    field.value.len = 16384 - 60 - http_unsent(&held->s) - 50;
+    http_inform(&held->s, 103, &from, 0);
+    while (http_unsent(&held->s) > 14000) {
+        peer_take_all(&peer);
+        turn(1); /* some of it goes: the rest stands away from the start */
     }
+    assert_true(http_unsent(&held->s) > 0);
     reply_of(held, 200, BODY_CLOSE, 0);
-    if (http_unsend(&held->s))
-        http_reply_text(&held->s, 502, STR_NULL, STR("sorry"), NULL, 0);
-    for (int i = 0; i < 200; i++) {
+    assert_true(http_unsend(&held->s));
+    http_reply_text(&held->s, 502, STR_NULL, STR("sorry"), NULL, 0);
+    for (int i = 0; i < 50; i++) {
         peer_take_all(&peer);
         turn(1);
     }
-    next_reply(200, NULL);
-    assert_int_equal(reply.body.len, sizeof(big) * 2);
-    while (got < reply.body.len)
-        assert_int_equal(reply.body.p[got++], 'b');
+    for (unsigned i = 0; i <= informed; i++)
+        next_reply(103, "");
     next_reply(502, "sorry");
+    assert_int_equal(peer.at, peer.got.len);
 }
 
 static void a_cut_reply_is_seen_as_cut(void **state)
@@ -1365,9 +1363,9 @@ static void a_slow_body_is_refused(void **state)
         pass(500); /* 240 bytes/s are enough */
     }
     assert_no_reply();
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 3; i++) {
         send_text("0123456789");
-        pass(500);
+        pass(450);
     }
     peer_take_all(&peer);
     next_reply(408, NULL);
@@ -1385,7 +1383,7 @@ static void a_slow_reader_is_reset(void **state)
     reply_of(held, 200, BODY_LENGTH, sizeof(big));
     http_body(&held->s, big, 200000);
     for (int i = 0; i < 20; i++) {
-        peer_take(&peer, 3000);
+        peer_take(&peer, 65536);
         pass(500);
     }
     assert_int_equal(conns.count, 1);
