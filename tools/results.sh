@@ -67,14 +67,16 @@ install_test_packages()
     fi
 }
 
-run_end_to_end() # NAME DIR
+run_end_to_end() # NAME DIR [FILE...]: all files when none is named
 {
-    local name=$1 dir=$2 log=$logs/http-$2.tap status=0 files=()
+    local name=$1 dir=$2 log=$logs/http-$2.tap status=0 files=("${@:3}")
 
     heading "$name"
-    shopt -s nullglob
-    files=(tests/http/*.test.mjs)
-    shopt -u nullglob
+    if [ ${#files[@]} = 0 ]; then
+        shopt -s nullglob
+        files=(tests/http/*.test.mjs)
+        shopt -u nullglob
+    fi
     rm -f "$log"
     if [ ${#files[@]} -gt 0 ]; then
         TOLLGATE=$root/$dir/tollgate fixed_addresses node --test \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # test-long.sh - the suites under sanitizers, and minutes of fuzzing.
 #
-# TOLLGATE_SLOW=1 tells the tests that everything takes its time and that the
-# long loops are wanted. A report of a sanitizer is a failure even when the
+# TOLLGATE_LONG=1, with the release build, asks for the whole loops at full rate
+# and for the attacks with their figures. TOLLGATE_SLOW=1 tells the tests that
+# everything takes its time and that figures mean nothing. A report of a sanitizer is a failure even when the
 # test that caused it did not notice.
 source "$(dirname "$0")/lib.sh"
 source tools/results.sh
 find_conformance
 use_node
-export TOLLGATE_SLOW=1
 
 no_reports() # NAME FOLDER
 {
@@ -23,6 +23,15 @@ no_reports() # NAME FOLDER
     if [ $found = 1 ]; then
         count_part "$1: reports in $2" 1
     fi
+}
+
+change_and_attack_loops()
+{
+    step "build" tools/build.sh "$build" || return 0
+    export TOLLGATE_LONG=1
+    run_end_to_end "200 reloads at 2,000 calls/s, attacks" "$build" \
+        tests/http/reload.test.mjs tests/http/attacks.test.mjs
+    unset TOLLGATE_LONG
 }
 
 suites_under() # NAME DIR SANITIZER
@@ -44,6 +53,8 @@ suites_under() # NAME DIR SANITIZER
 }
 
 if step "packages of the end-to-end tests" install_test_packages; then
+    change_and_attack_loops
+    export TOLLGATE_SLOW=1
     suites_under "ASan and UBSan" "$build-asan" address
     suites_under "TSan" "$build-tsan" thread
 fi
