@@ -21,6 +21,7 @@ CONNECTIONS = 64
 FEW_US = 500000  # /proc counts in 10 ms: below this a tick is 2 %
 
 ALL = ("tollgate", "nginx", "haproxy")
+WALL = ALL + ("relay",)
 CLOSE = ("Connection: close",)
 HEADERS_30 = tuple(
     "X-Request-Field-%02d: a value of some length %02d" % (i, i)
@@ -68,21 +69,21 @@ def near(must, aim):
     return Budget(must, aim, own=False)
 
 
-SMALL = (own(0.90, 0.80), own(0.85, 0.75))
+SMALL = (own(0.90, 0.80), own(0.85, 0.75), None)
 LIKE_SMALL = (near(0.90, 0.80), near(0.85, 0.75))
-MEDIUM = (own(0.90, 0.83), None)
+MEDIUM = (own(0.90, 0.83), None, None)
 LIKE_MEDIUM = (near(0.90, 0.83), None)
-LARGE = (own(0.60, 0.52), None)
+LARGE = (own(0.60, 0.52), None, None)
 LIKE_LARGE = (near(0.60, 0.52), None)
 
 ROWS = [
-    Row("get-100", "GET, 100 B back", budgets=SMALL),
+    Row("get-100", "GET, 100 B back", WALL, budgets=SMALL),
     Row("get-333", "GET, 333 B back", size=333, budgets=SMALL),
-    Row("get-1k", "GET, 1 KiB back", size=1024, budgets=SMALL),
+    Row("get-1k", "GET, 1 KiB back", WALL, size=1024, budgets=SMALL),
     Row("get-5k", "GET, 5 KiB back", size=5120, budgets=LIKE_MEDIUM),
-    Row("get-10k", "GET, 10 KiB back", size=10240, budgets=MEDIUM),
+    Row("get-10k", "GET, 10 KiB back", WALL, 10240, budgets=MEDIUM),
     Row("get-37k", "GET, 37 KiB back", size=37888, budgets=LIKE_MEDIUM),
-    Row("get-100k", "GET, 100 KiB back", size=102400, budgets=LARGE),
+    Row("get-100k", "GET, 100 KiB back", WALL, 102400, budgets=LARGE),
     Row("get-1m", "GET, 1 MiB back", size=1048576, budgets=LIKE_LARGE),
     Row("post-1k", "POST, 1 KiB up", post=1024, budgets=LIKE_SMALL),
     Row("post-10k", "POST, 10 KiB up", post=10240, budgets=LIKE_MEDIUM),
@@ -182,7 +183,7 @@ def measure(stage, row, name, seconds):
     def state():
         busy = sum(map(programs.busy_us, used))
         load_busy = programs.busy_us(stage.load_core)
-        return p.cpu_us(), stage.backend_us(), busy, load_busy
+        return *p.cpu_us(), stage.backend_us(), busy, load_busy
 
     before = state()
     run = load.wrk(
@@ -194,11 +195,13 @@ def measure(stage, row, name, seconds):
         row.post,
         {"LD_PRELOAD": stage.new_session} if row.new_session else None,
     )
-    proxy, backend, busy, load_busy = (
+    user, system, backend, busy, load_busy = (
         after - b for after, b in zip(state(), before)
     )
     p.must_live()
+    proxy = user + system
     wall = run["seconds"] * 1e6
+    run["user"] = user / run["calls"]
     run["cost"] = proxy / run["calls"]
     run["few"] = proxy < FEW_US
     run["busy"] = 100 * proxy / wall
@@ -253,7 +256,7 @@ def doubts(row, samples):
 
 
 def row_of(stage, row, rounds, seconds):
-    stage.keep_only({"tollgate", "nginx", "haproxy", *row.programs})
+    stage.keep_only({*WALL, *row.programs})
     ciphers = []
     for name in row.programs:
         cipher = try_once(row, stage.get(name).doors[row.door])
@@ -265,7 +268,8 @@ def row_of(stage, row, rounds, seconds):
     parts = []
     for other, budget in zip(row.programs[1:], row.budgets):
         parts.append(ratio(row, samples, other, budget))
-    keys = ("cost", "rate", "p50_us", "p99_us", "busy", "load", "others")
+    keys = ("cost", "user", "rate", "p50_us", "p99_us")
+    keys += ("busy", "load", "others")
     calls = {}
     for name, runs in samples.items():
         costs = [run["cost"] for run in runs]

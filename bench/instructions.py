@@ -28,7 +28,7 @@ CASES = [
     ("ir-post", "POST, 1 KiB up", "", (), 1024, NEAR),
     ("ir-headers-30", "30 more request fields", "", calls.HEADERS_30, 0, NEAR),
     ("ir-log", "access log on", "log", (), 0, NEAR),
-    ("ir-routes-50000", "50,000 routes against one API", "routes", (), 0, MORE),
+    ("ir-routes-50000", "50,000 routes against one", "routes", (), 0, MORE),
 ]
 
 

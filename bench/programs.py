@@ -91,12 +91,14 @@ class Program:
         return self.child.pid
 
     def cpu_us(self):
-        ticks = 0
+        """User and system time."""
+        user = system = 0
         for pid in tree(self.pid):
             stat = read_stat(pid)
             if stat:
-                ticks += int(stat[11]) + int(stat[12])
-        return ticks * TICK_US
+                user += int(stat[11])
+                system += int(stat[12])
+        return user * TICK_US, system * TICK_US
 
     def memory_kib(self, kind="Pss"):
         """Pss: pages that others use too count in part; Rss: in full."""

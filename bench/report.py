@@ -53,7 +53,8 @@ class Part:
         return self.text(value) + star + of
 
     def measured(self):
-        return self.text(self.value) + self.spread
+        of = " " + self.against if self.against else ""
+        return self.text(self.value) + of + self.spread
 
 
 @dataclasses.dataclass
@@ -100,8 +101,9 @@ def verdicts(results):
 
 def costs(results):
     """The samples behind the ratios, medians over the rounds."""
-    head = ["row", "program", "us/call", "min-max", "calls/s", "p50 us"]
-    head += ["p99 us", "proxy busy", "load core busy", "others"]
+    head = ["row", "program", "us/call", "min-max", "in user space"]
+    head += ["calls/s", "p50 us", "p99 us", "proxy busy"]
+    head += ["load core busy", "others"]
     rows = []
     for r in results:
         for name, sample in (r.calls or {}).items():
@@ -111,6 +113,7 @@ def costs(results):
                     name,
                     "%.2f" % sample["cost"],
                     "%.2f-%.2f" % sample["spread"],
+                    "%.2f" % sample["user"],
                     "{:,.0f}".format(sample["rate"]),
                     "{:,.0f}".format(sample["p50_us"]),
                     "{:,.0f}".format(sample["p99_us"]),
@@ -203,7 +206,8 @@ CPU rows are ratios of CPU time per call, ours to the other program's: the
 median of the ratios of interleaved rounds, lowest and highest in brackets.
 *must* is the line no change may cross, *aim* what we are here for; a star
 marks a limit taken from the nearest row of the budget table, which has no row
-of its own for this. The verdict is *aim*, *must* (between the two) or *OVER*.
+of its own for this. *relay* is a program that moves bytes and looks at none:
+the kernel's part, below which no proxy of this kind can be. The verdict is *aim*, *must* (between the two) or *OVER*.
 `README.md` says how each row is measured."""
 
 COSTS = """\

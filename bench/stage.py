@@ -221,7 +221,7 @@ class Stage:
 
     def backend_us(self):
         return sum(
-            p.cpu_us()
+            sum(p.cpu_us())
             for name, p in self.running.items()
             if name.startswith("backend")
         )
@@ -235,6 +235,7 @@ class Stage:
             start = {
                 "nginx": self.start_nginx,
                 "haproxy": self.start_haproxy,
+                "relay": self.start_relay,
                 "tollgate": self.start_tollgate,
             }[program]
             start(name, variant)
@@ -294,6 +295,13 @@ class Stage:
         p = self.start(name, argv, self.cores_for(variant))
         p.doors = doors
         p.wait_port(doors["plain"])
+
+    def start_relay(self, name, _):
+        port = free_ports(1)[0]
+        argv = [self.compile("relay"), str(port), str(self.backends[0])]
+        p = self.start(name, argv, [self.proxy_core])
+        p.doors = {"plain": port}
+        p.wait_port(port)
 
     def apis(self, others, nouns=1):
         """A folder of documents, made once."""

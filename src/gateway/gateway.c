@@ -175,10 +175,6 @@ enum err gateway_load(struct gateway *g, struct arena *a,
         make_workers(g, s);
     warn_fixed(g, s, ps);
     forget_closed(g);
-    if (load_listeners(g, s, ps)) {
-        g->loads_failed++;
-        return ERR_IO;
-    }
     snapshot = load_snapshot(g, a, s, ps);
     if (!snapshot || (!g->started && admin_open(g, s, ps))) {
         g->loads_failed++;

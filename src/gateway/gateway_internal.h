@@ -77,10 +77,6 @@ void worker_free(struct worker *w);
 struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
                                const struct settings *s, struct problems *ps);
 void snapshot_free(struct gateway *g, struct snapshot *s);
-/* Opens what is configured and not open yet. */
-enum err load_listeners(struct gateway *g, const struct settings *s,
-                        struct problems *ps);
-struct listener *find_listener(struct gateway *g, struct str conf_text);
 
 /* reclaim.c */
 void retire_snapshot(struct gateway *g, struct snapshot *s);

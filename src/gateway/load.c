@@ -191,7 +191,8 @@ static struct str listener_key(struct arena *a, const struct settings *s,
     return arena_printf(a, "%.*s#%u", STR_ARG(c[at].address), nth);
 }
 
-struct listener *find_listener(struct gateway *g, struct str conf_text)
+static struct listener *find_listener(struct gateway *g,
+                                      struct str conf_text)
 {
     for (struct listener *l = g->listeners; l; l = l->next)
         if (!l->closing && str_eq(l->conf_text, conf_text))
@@ -253,8 +254,9 @@ static uint32_t free_id(struct gateway *g)
     }
 }
 
-enum err load_listeners(struct gateway *g, const struct settings *s,
-                        struct problems *ps)
+/* Opens what is configured and not open yet. */
+static enum err load_listeners(struct gateway *g, const struct settings *s,
+                               struct problems *ps)
 {
     const struct listener_conf *c = s->gateway.listeners.items;
     enum err e = ERR_OK;
@@ -277,19 +279,22 @@ enum err load_listeners(struct gateway *g, const struct settings *s,
         l->next = g->listeners;
         g->listeners = l;
     }
-    if (!e)
-        return ERR_OK;
+    return e;
+}
+
+/* Opened for a configuration that turned out to be refused. */
+static void close_unwatched(struct gateway *g)
+{
     for (struct listener **at = &g->listeners, *l; (l = *at);) {
         if (l->watched) {
             at = &l->next;
             continue;
         }
-        *at = l->next; /* opened just now */
+        *at = l->next;
         close_sockets(l, g->worker_count);
         x_free((char *)(uintptr_t)l->conf_text.p);
         x_free(l);
     }
-    return e;
 }
 
 struct server_owner {
@@ -502,8 +507,11 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     load_rest(&l);
     load_apis(&l);
     load_logs(&l);
-    load_servers(&l);
+    /* Sockets last: nothing is opened for a configuration that is refused. */
+    if (!ps->errors && load_listeners(g, s, ps) == ERR_OK)
+        load_servers(&l);
     if (ps->errors) {
+        close_unwatched(g);
         give_up(&l);
         return NULL;
     }
