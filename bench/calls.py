@@ -183,7 +183,7 @@ def measure(stage, row, name, seconds):
     def state():
         busy = sum(map(programs.busy_us, used))
         load_busy = programs.busy_us(stage.load_core)
-        return *p.cpu_us(), stage.backend_us(), busy, load_busy
+        return *p.spent(), stage.backend_us(), busy, load_busy
 
     before = state()
     run = load.wrk(
@@ -195,13 +195,14 @@ def measure(stage, row, name, seconds):
         row.post,
         {"LD_PRELOAD": stage.new_session} if row.new_session else None,
     )
-    user, system, backend, busy, load_busy = (
+    user, system, faults, backend, busy, load_busy = (
         after - b for after, b in zip(state(), before)
     )
     p.must_live()
     proxy = user + system
     wall = run["seconds"] * 1e6
     run["user"] = user / run["calls"]
+    run["faults"] = faults / run["calls"]
     run["cost"] = proxy / run["calls"]
     run["few"] = proxy < FEW_US
     run["busy"] = 100 * proxy / wall
@@ -268,7 +269,7 @@ def row_of(stage, row, rounds, seconds):
     parts = []
     for other, budget in zip(row.programs[1:], row.budgets):
         parts.append(ratio(row, samples, other, budget))
-    keys = ("cost", "user", "rate", "p50_us", "p99_us")
+    keys = ("cost", "user", "faults", "rate", "p50_us", "p99_us")
     keys += ("busy", "load", "others")
     calls = {}
     for name, runs in samples.items():

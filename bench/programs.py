@@ -90,15 +90,16 @@ class Program:
     def pid(self):
         return self.child.pid
 
-    def cpu_us(self):
-        """User and system time."""
-        user = system = 0
+    def spent(self):
+        """User time and system time in us, and pages that were missing."""
+        user = system = faults = 0
         for pid in tree(self.pid):
             stat = read_stat(pid)
             if stat:
                 user += int(stat[11])
                 system += int(stat[12])
-        return user * TICK_US, system * TICK_US
+                faults += int(stat[7])
+        return user * TICK_US, system * TICK_US, faults
 
     def memory_kib(self, kind="Pss"):
         """Pss: pages that others use too count in part; Rss: in full."""

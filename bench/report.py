@@ -102,7 +102,7 @@ def verdicts(results):
 def costs(results):
     """The samples behind the ratios, medians over the rounds."""
     head = ["row", "program", "us/call", "min-max", "in user space"]
-    head += ["calls/s", "p50 us", "p99 us", "proxy busy"]
+    head += ["faults/call", "calls/s", "p50 us", "p99 us", "proxy busy"]
     head += ["load core busy", "others"]
     rows = []
     for r in results:
@@ -114,6 +114,7 @@ def costs(results):
                     "%.2f" % sample["cost"],
                     "%.2f-%.2f" % sample["spread"],
                     "%.2f" % sample["user"],
+                    "%.2f" % sample["faults"],
                     "{:,.0f}".format(sample["rate"]),
                     "{:,.0f}".format(sample["p50_us"]),
                     "{:,.0f}".format(sample["p99_us"]),
@@ -207,14 +208,16 @@ median of the ratios of interleaved rounds, lowest and highest in brackets.
 *must* is the line no change may cross, *aim* what we are here for; a star
 marks a limit taken from the nearest row of the budget table, which has no row
 of its own for this. *relay* is a program that moves bytes and looks at none:
-the kernel's part, below which no proxy of this kind can be. The verdict is *aim*, *must* (between the two) or *OVER*.
+the kernel's part, below which no proxy of this kind can be. The verdict is
+*aim*, *must* (between the two) or *OVER*.
 `README.md` says how each row is measured."""
 
 COSTS = """\
-Medians over the rounds. *proxy busy* and *load core busy* are shares of one
-core: ratios count where the load core is the limit. *others* is what programs
-that do not belong to the measurement took of the cores; rates and latencies
-mean little when it is not near zero, costs per call hold up to about 50 %."""
+Medians over the rounds. A fault is a page of memory the kernel had to bring.
+*proxy busy* and *load core busy* are shares of one core: ratios count where
+the load core is the limit. *others* is what programs that do not belong to the
+measurement took of the cores: rates and latencies mean little when it is not
+near zero, and beyond about 20 % costs per call are only a hint."""
 
 
 def markdown(results, facts_lines):

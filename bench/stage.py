@@ -221,7 +221,7 @@ class Stage:
 
     def backend_us(self):
         return sum(
-            sum(p.cpu_us())
+            sum(p.spent()[:2])
             for name, p in self.running.items()
             if name.startswith("backend")
         )

@@ -44,7 +44,7 @@ struct gateway {
     uint32_t listener_ids;
     struct api *apis; /* of the present snapshot */
     struct api **slots; /* who has which slot */
-    uint32_t slot_count;
+    uint32_t slot_count, slot_next; /* none is free before slot_next */
     struct retired *retired;
     struct timer reclaim;
     struct http_conns admin_conns; /* the private listener's, on main */
@@ -83,6 +83,7 @@ void retire_snapshot(struct gateway *g, struct snapshot *s);
 void retire_api(struct gateway *g, struct api *a);
 /* A number for a new API, with room for its pins on every thread. */
 uint32_t slot_take(struct gateway *g, struct api *a);
+void slot_free(struct gateway *g, uint32_t slot);
 void reclaim_all(struct gateway *g); /* at the end: threads are gone */
 void reclaim_init(struct gateway *g);
 

@@ -487,7 +487,7 @@ static void give_up(struct load *l)
 
         if (!api->fresh)
             continue;
-        l->g->slots[api->slot] = NULL;
+        slot_free(l->g, api->slot);
         api_free(api, l->g->upstreams);
     }
     l->out->arena = NULL; /* the caller's */

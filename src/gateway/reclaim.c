@@ -60,12 +60,19 @@ static bool pinned(struct gateway *g, const struct api *a)
     return false;
 }
 
+void slot_free(struct gateway *g, uint32_t slot)
+{
+    g->slots[slot] = NULL;
+    if (slot < g->slot_next)
+        g->slot_next = slot;
+}
+
 static void free_one(struct gateway *g, struct retired *r)
 {
     if (r->snapshot) {
         snapshot_free(g, r->snapshot);
     } else {
-        g->slots[r->api->slot] = NULL;
+        slot_free(g, r->api->slot);
         api_free(r->api, g->upstreams);
     }
     x_free(r);
@@ -107,7 +114,7 @@ void reclaim_all(struct gateway *g)
 
 uint32_t slot_take(struct gateway *g, struct api *a)
 {
-    uint32_t slot = 0, chunk;
+    uint32_t slot = g->slot_next, chunk;
 
     while (slot < g->slot_count && g->slots[slot])
         slot++;
@@ -121,6 +128,7 @@ uint32_t slot_take(struct gateway *g, struct api *a)
         g->slot_count = n;
     }
     g->slots[slot] = a;
+    g->slot_next = slot + 1;
     chunk = slot / PIN_CHUNK;
     for (unsigned i = 0; i < g->worker_count; i++)
         if (!atomic_load(&g->workers[i]->pins[chunk]))

@@ -93,7 +93,7 @@ static void reply_over(struct http_client *c, char *p, size_t n)
     struct str trailers = c->body == BODY_CHUNKED ? buf_view(&c->trailers)
                                                   : STR_NULL;
     bool reuse = c->reusable && x->sent_all && !conn_unsent(&c->conn) &&
-                 !c->conn.eof;
+                 !c->conn.eof && !c->conn.broken;
 
     if (c->user_pause) {
         c->user_pause = false;
@@ -410,6 +410,7 @@ static struct http_client *begun(struct http_client *c, struct loop *l,
         x_free(c);
         return NULL;
     }
+    c->conn.hears_out = true;
     if (c->limits->connect_ms)
         timer_set(l, &c->timer, loop_now_ms(l) + c->limits->connect_ms);
     return c;

@@ -491,16 +491,32 @@ static void ready(struct io *io, uint32_t events)
 
 /* Life */
 
+/* A peer that went may have said why just before. */
+static void hear_out(struct conn *c)
+{
+    uint64_t before;
+    int pieces = 0;
+
+    do {
+        before = c->in_bytes;
+        readable(c);
+    } while (c->state == CONN_OPEN && !c->eof && !c->paused &&
+             c->in_bytes > before && ++pieces < 16);
+}
+
 static void at_end(struct task *t)
 {
     struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, end));
 
-    if (c->state == CONN_CLOSED)
+    if (c->state == CONN_CLOSED) {
         c->ops->on_closed(c);
-    else if (c->broken)
+    } else if (c->broken) {
+        if (c->hears_out && c->state == CONN_OPEN && !c->paused)
+            hear_out(c);
         fail(c, ERR_PEER, c->broken);
-    else if (c->out_len)
+    } else if (c->out_len) {
         conn_flush(c); /* not sent along with something since */
+    }
 }
 
 static enum err start(struct conn *c, struct loop *l, int fd, struct tls *tls,

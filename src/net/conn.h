@@ -63,6 +63,8 @@ struct conn {
     bool eof;      /* the peer sent its last byte */
     bool hangup;   /* on_hangup() was called */
     bool unwatched; /* the peer is gone, what it sent waits for resume */
+    bool hears_out; /* the owner's: what the peer sent counts, even after
+                       sending to it failed */
     bool waiting;  /* unsent output waits for the kernel */
     bool shut;     /* close the sending side when all is out */
     uint64_t in_bytes, out_bytes; /* on the wire */

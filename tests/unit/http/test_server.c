@@ -16,9 +16,9 @@
 
 #include "base/budget.h"
 #include "http/server.h"
-#include "http_peer.h"
+#include "http/http_peer.h"
+#include "net/fake_time.h"
 #include "net/sock.h"
-#include "../net/fake_time.h"
 
 struct call {
     struct http_stream s; /* first */
