@@ -59,7 +59,11 @@ def plan():
     add(starts.CASES, first, starts.row_of, QUICK)
     add(instructions.CASES, first, instructions.row_of, LENGTH)
     add(calls.ROWS, lambda row: row.name, calls.row_of, ROUNDS, SECS)
-    return [r for r in rows if wanted(r[0])]
+    chosen = [r for r in rows if wanted(r[0])]
+    if not chosen:
+        names = " ".join(r[0] for r in rows)
+        raise programs.Trouble("ROWS matches none of: " + names)
+    return chosen
 
 
 def first(case):

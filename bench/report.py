@@ -185,7 +185,7 @@ def facts(stage, settings):
             read("/proc/cpuinfo", r"model name\s*:\s*(.*)"),
             len(os.sched_getaffinity(0)),
             memory + 1,
-            platform.release(),
+            ".".join(platform.release().split(".")[:2]),
             read("/etc/os-release", r'PRETTY_NAME="(.*)"'),
         ),
         "Measured: %s, commit %s"

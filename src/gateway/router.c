@@ -125,31 +125,34 @@ struct op_tree *op_tree_new(struct arena *a)
     return t;
 }
 
-/* Literal text of a template in the normal form of request paths. */
+/* Literal text of a template in the normal form of request paths. It may be a
+ * part of a segment, so a letter goes before it: "{name}.{type}" has a dot in
+ * the middle that is no "." segment. */
 static struct str normal_text(struct arena *a, struct str text)
 {
     static const char hex[] = "0123456789ABCDEF";
-    char *raw = arena_raw(a, text.len * 3 + 1), *out;
+    char *raw = arena_raw(a, text.len * 3 + 2), *out;
     size_t n = 0, len;
     bool unchanged;
 
     raw[n++] = '/';
+    raw[n++] = 'x';
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.p[i];
         bool plain = c > 0x20 && c < 0x7f && !strchr("\"<>\\^`{|}[]#?", c);
 
         if (plain) {
             raw[n++] = (char)c;
-        } else if (n + 3 <= text.len * 3) {
+        } else {
             raw[n++] = '%';
             raw[n++] = hex[c >> 4];
             raw[n++] = hex[c & 15];
         }
     }
     out = arena_raw(a, n);
-    if (uri_path_normal(str_from(raw, n), out, &len, &unchanged) || len < 1)
+    if (uri_path_normal(str_from(raw, n), out, &len, &unchanged) || len < 2)
         return text;
-    return str_from(out + 1, len - 1);
+    return str_from(out + 2, len - 2);
 }
 
 static struct pattern *parse_pattern(struct arena *a, struct str segment)
