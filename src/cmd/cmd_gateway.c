@@ -118,6 +118,11 @@ static void tune_heaps(const struct settings *s)
     if (!threads)
         threads = budget_machine_cpus();
     mallopt(M_ARENA_MAX, (int)threads + 1);
+    /* Buffers of a body come and go with every call: keep their pages. What a
+     * burst leaves is given back by gateway.c when it is over. */
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_TOP_PAD, 256 << 10);
 }
 
 /* Takes the arena over, whatever comes out. */

@@ -9,6 +9,25 @@
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
 
+enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20 };
+
+/* After a burst the allocator keeps its pages; once half of what was taken is
+ * back, they are given to the system. */
+static void look_memory(struct timer *t)
+{
+    struct gateway *g =
+        (struct gateway *)((char *)t - offsetof(struct gateway, memory_timer));
+    uint64_t used = budget_used();
+
+    if (used > g->memory_peak)
+        g->memory_peak = used;
+    if (g->memory_peak > MEMORY_PEAK && used < g->memory_peak / 2) {
+        malloc_trim(0);
+        g->memory_peak = used;
+    }
+    timer_set(g->main, t, loop_now_ms(g->main) + MEMORY_LOOK_MS);
+}
+
 struct gateway *gateway_new(struct loop *main, const char *version,
                             const char *commit)
 {
@@ -21,6 +40,8 @@ struct gateway *gateway_new(struct loop *main, const char *version,
     g->start_s = (double)clock_wall_us() / 1e6;
     g->admin_conns.loop = main;
     reclaim_init(g);
+    g->memory_timer.fire = look_memory;
+    timer_set(main, &g->memory_timer, loop_now_ms(main) + MEMORY_LOOK_MS);
     return g;
 }
 
@@ -287,6 +308,7 @@ void gateway_free(struct gateway *g)
     }
     admission_free(g->admission);
     timer_clear(&g->drain_timer);
+    timer_clear(&g->memory_timer);
     x_free(g->slots);
     x_free(g->version);
     x_free(g->commit);

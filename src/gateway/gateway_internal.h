@@ -52,6 +52,8 @@ struct gateway {
     struct io admin_io;
     struct http_server *admin_server;
     struct timer drain_timer;
+    struct timer memory_timer;
+    uint64_t memory_peak; /* of the budget, since memory was given back */
     uint64_t drain_until_ms;
     void (*drained)(void *arg);
     void *drained_arg;
