@@ -313,7 +313,7 @@ static void on_accept(struct io *io, uint32_t events)
         if (!e)
             admit(b, fd, &peer);
     }
-    if (e == ERR_LIMIT && !http_shed_idle(&b->conns, ACCEPT_MAX)) {
+    if (e == ERR_LIMIT && !http_shed(&b->conns, ACCEPT_MAX, NULL)) {
         loop_rewatch(b->loop, io, 0);
         timer_set(b->loop, &b->again, loop_now_ms(b->loop) + AGAIN_MS);
     }

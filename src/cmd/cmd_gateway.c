@@ -389,6 +389,7 @@ static enum err start(struct process *p, struct problems *ps)
     e = signals_begin(&p->signals, p->loop, numbers, on_signal);
     must(!e);
     p->gateway = gateway_new(p->loop, cmd_version_text(), TOLLGATE_COMMIT);
+    gateway_set_rights(privileges_raise);
     e = load(p, a, s, ps);
     return e ? e : become(p, s, &who);
 }

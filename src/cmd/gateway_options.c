@@ -8,7 +8,7 @@
 #include "net/sock.h"
 
 #define DEFAULT_FILE "tollgate.yaml"
-#define THREADS_MAX 256
+#define THREADS_MAX 64
 
 const struct option gateway_options[] = {
     { .name = "config",

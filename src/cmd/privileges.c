@@ -13,7 +13,11 @@
 
 #define BIT(cap) (1u << (cap)) /* all we name are below 32 */
 #define NEEDED (BIT(CAP_SETUID) | BIT(CAP_SETGID))
-#define KEPT (BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_DAC_OVERRIDE))
+#define KEPT (BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_DAC_READ_SEARCH))
+/* Permitted, and in effect only while a Unix socket is being connected. */
+#define HELD BIT(CAP_DAC_OVERRIDE)
+
+static bool dropped_once;
 
 void privileges_begin(void)
 {
@@ -28,11 +32,11 @@ static int get_caps(struct __user_cap_data_struct data[2])
     return (int)syscall(SYS_capget, &head, data);
 }
 
-static int set_caps(uint32_t caps)
+static int set_caps(uint32_t caps, uint32_t held)
 {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct data[2] = {
-        { .effective = caps, .permitted = caps },
+        { .effective = caps, .permitted = caps | held },
     };
 
     return (int)syscall(SYS_capset, &head, data);
@@ -43,6 +47,16 @@ bool privileges_can_drop(void)
     struct __user_cap_data_struct data[2] = { 0 };
 
     return !get_caps(data) && (data[0].effective & NEEDED) == NEEDED;
+}
+
+void privileges_raise(bool on)
+{
+    struct __user_cap_data_struct data[2] = { 0 };
+
+    if (!dropped_once || get_caps(data))
+        return;
+    (void)set_caps(data[0].permitted & (on ? KEPT | HELD : KEPT),
+                   data[0].permitted & HELD);
 }
 
 enum err privileges_account(struct arena *a, struct str name,
@@ -85,8 +99,9 @@ static enum err become(const struct account *who)
         return ERR_IO;
     if (setgid(who->gid) || setuid(who->uid))
         return ERR_IO;
-    if (set_caps(data[0].permitted & KEPT))
+    if (set_caps(data[0].permitted & KEPT, data[0].permitted & HELD))
         return ERR_IO;
+    dropped_once = true;
     prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
     /* Changing accounts hides a process from its owner's tools. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -1,9 +1,10 @@
 /* privileges.h - from root to an account that can do little.
  *
  * What stays is on the main thread alone: CAP_NET_BIND_SERVICE, to open the
- * listeners of a new configuration, and CAP_DAC_OVERRIDE, to read its
- * files and certificates, to open its log, and to connect to Unix sockets for
- * the other threads. Threads that exist when privileges are dropped keep
+ * listeners of a new configuration, and CAP_DAC_READ_SEARCH, to read its
+ * files and certificates. CAP_DAC_OVERRIDE is permitted but not in effect: it is
+ * raised for the instant in which the main thread connects to a Unix socket for
+ * the others (privileges_raise). Threads that exist when privileges are dropped keep
  * none; one that the main thread makes later has these two.
  */
 #ifndef TG_CMD_PRIVILEGES_H
@@ -22,6 +23,8 @@ struct account {
 /* What should hold from the first moment, in every thread: nothing that is
  * executed gains rights. */
 void privileges_begin(void);
+/* On the main thread, after the drop. */
+void privileges_raise(bool on);
 /* Whom to become: name, or when it is empty "tollgate" if that account exists,
  * else "nobody". Not root, or root is wanted: nobody else. ERR_INVALID with a
  * problem when there is no such account. */

@@ -458,8 +458,8 @@ static struct json *next_member(struct parser *ps, struct frame *f)
 {
     struct json *node, *old;
     struct str key;
-    const char *at;
-    uint32_t line;
+    const char *at = NULL;
+    uint32_t line = 0;
 
     if (!parse_key(ps, &key, &at, &line))
         return NULL;
@@ -540,7 +540,7 @@ enum err json_parse(struct arena *a, struct str text,
                     struct json_error *error)
 {
     struct parser ps; /* not zeroed: the frames are many */
-    struct json *root;
+    struct json *root = NULL;
 
     must(limits->max_depth <= DEPTH_MAX);
     if (text.len > limits->max_bytes) {

@@ -30,7 +30,8 @@ enum exchange_state {
     X_OVER,
 };
 
-enum { REPLY_FIELDS_MAX = 24 };
+/* The gateway's own are activityid, Allow, four of CORS and two locations. */
+enum { REPLY_FIELDS_MAX = 8 + REPLY_VALUES_MAX };
 
 struct exchange {
     struct http_stream s; /* first */
@@ -63,6 +64,7 @@ struct exchange {
     uint16_t member;
     uint8_t state;
     bool tls;       /* the client came over TLS */
+    bool believed;  /* what it says of clients behind it; set with client */
     bool whole;     /* the request's body is all here or forwarded */
     bool streamed;  /* more of it was sent than is held */
     bool trial;     /* endpoint_result() is owed */

@@ -20,6 +20,9 @@ static bool parse_address(struct str text, struct client_address *out)
         text = str_from(text.p + 1, text.len - 2);
     if (text.len && text.p[0] == '[') {
         end = str_find(text, ']');
+        if (end == text.len ||
+            (end + 1 < text.len && text.p[end + 1] != ':'))
+            return false;
         text = str_from(text.p + 1, end - 1);
     } else if (str_find(text, ':') == str_rfind(text, ':')) {
         text = str_head(text, str_find(text, ':'));
@@ -37,11 +40,55 @@ static bool parse_address(struct str text, struct client_address *out)
     return true;
 }
 
+/* Where the last element of a list begins. A Host may hold commas and is
+ * quoted in Forwarded, so there a comma counts outside of quotes only. They
+ * are found from the right: what a client wrote, broken quotes or not, stands
+ * left of what a proxy appended. */
+static size_t last_element(struct str list, bool quotes)
+{
+    bool quoted = false;
+    size_t at = list.len;
+
+    while (at > 0) {
+        char c = list.p[at - 1];
+        size_t slashes = 0;
+
+        if (c == ',' && !quoted)
+            break;
+        at--;
+        while (c == '"' && slashes < at && list.p[at - 1 - slashes] == '\\')
+            slashes++;
+        if (quotes && c == '"' && slashes % 2 == 0)
+            quoted = !quoted;
+    }
+    return at;
+}
+
+/* Cuts the next "name=value" off an element: up to a ';' outside of quotes. */
+static struct str cut_pair(struct str *element)
+{
+    struct str all = *element;
+    bool quoted = false;
+
+    for (size_t i = 0; i < all.len; i++) {
+        if (quoted && all.p[i] == '\\') {
+            i++;
+        } else if (all.p[i] == '"') {
+            quoted = !quoted;
+        } else if (all.p[i] == ';' && !quoted) {
+            *element = str_skip(all, i + 1);
+            return str_head(all, i);
+        }
+    }
+    *element = STR_NULL;
+    return all;
+}
+
 /* The for= of one element of Forwarded. */
 static struct str forwarded_for(struct str element)
 {
     while (element.p) {
-        struct str pair = str_trim(str_cut(&element, ';'));
+        struct str pair = str_trim(cut_pair(&element));
 
         if (pair.len > 4 && str_eq_nocase(str_head(pair, 4), STR("for=")))
             return str_skip(pair, 4);
@@ -56,8 +103,8 @@ static bool walk(struct exchange *x, const struct trust *trusted,
     unsigned hops = 0;
 
     while (list.len && hops++ < 64) {
-        size_t comma = str_rfind(list, ',');
-        struct str part = comma == list.len ? list : str_skip(list, comma + 1);
+        size_t at = last_element(list, rfc7239);
+        struct str part = str_skip(list, at);
         struct client_address address;
 
         if (rfc7239)
@@ -67,7 +114,7 @@ static bool walk(struct exchange *x, const struct trust *trusted,
         x->client = address;
         if (!trust_has(trusted, address.ip))
             return true;
-        list = comma == list.len ? STR_NULL : str_head(list, comma);
+        list = at ? str_head(list, at - 1) : STR_NULL;
     }
     return false;
 }
@@ -85,6 +132,7 @@ void forwarding_client(struct exchange *x, const struct trust *trusted)
     if (peer->unix_socket ? !trust_has_unix(trusted)
                           : !trust_has(trusted, peer->ip))
         return; /* a PROXY header named somebody else */
+    x->believed = true;
     while (h-- > m->headers) {
         if (h->id != (rfc ? FIELD_FORWARDED : FIELD_X_FORWARDED_FOR))
             continue;
@@ -101,7 +149,7 @@ static struct str append_peer(struct exchange *x, enum field id,
     struct buf b;
     struct str out;
 
-    if (!http_conn_trusted(x->s.conn) || !message_get(m, id))
+    if (!x->believed || !message_get(m, id))
         return peer;
     buf_init(&b, 64 * 1024);
     for (uint32_t i = 0; i < m->count; i++) {
@@ -132,7 +180,6 @@ size_t forwarding_fields(struct exchange *x, enum forwarded how,
     const struct message *m = &x->s.request;
     const struct client_address *c = http_conn_peer(x->s.conn);
     struct str peer = str_from(c->text, c->text_len), v;
-    bool trusted = http_conn_trusted(x->s.conn);
     size_t n = 0;
 
     if (c->unix_socket)
@@ -140,10 +187,10 @@ size_t forwarding_fields(struct exchange *x, enum forwarded how,
     if (how == FORWARDED_X || how == FORWARDED_BOTH) {
         fields[n].name = STR("X-Forwarded-For");
         fields[n++].value = append_peer(x, FIELD_X_FORWARDED_FOR, peer);
-        v = trusted ? message_value(m, FIELD_X_FORWARDED_PROTO) : STR_NULL;
+        v = x->believed ? message_value(m, FIELD_X_FORWARDED_PROTO) : STR_NULL;
         fields[n].name = STR("X-Forwarded-Proto");
         fields[n++].value = v.len ? v : x->tls ? STR("https") : STR("http");
-        v = trusted ? message_value(m, FIELD_X_FORWARDED_HOST) : STR_NULL;
+        v = x->believed ? message_value(m, FIELD_X_FORWARDED_HOST) : STR_NULL;
         if (!v.len)
             v = m->authority;
         if (v.len) {

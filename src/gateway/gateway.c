@@ -1,6 +1,7 @@
 /* gateway.c - the data plane's life: load, serve, drain, end. */
 #include "gateway/gateway.h"
 
+#include <arpa/inet.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -64,7 +65,8 @@ static void set_ceilings(struct gateway *g, const struct settings *s)
     budget_set_limit(bytes / 10 * 6);
     all = s->gateway.limits.connections;
     if (!all)
-        all = files > 256 ? files / 8 * 7 : files / 2;
+        all = files > 2048 ? files / 8 * 7 : files > 128 ? files / 2 - 32
+                                                         : files / 3;
     each = s->gateway.limits.connections_per_address;
     if (!each)
         each = all / 4 * 3;
@@ -184,6 +186,20 @@ static void warn_fixed(const struct gateway *g, const struct settings *s,
                      "gateway.%s: takes effect at the next start", name);
 }
 
+static void set_private(struct gateway *g, const struct settings *s)
+{
+    struct address a;
+
+    if (g->admin)
+        a = g->admin->address; /* with the port the kernel chose */
+    else if (sock_parse(s->gateway.admin.address, &a))
+        return;
+    if (a.sa.ss_family != AF_UNIX)
+        upstreams_set_private(
+            g->upstreams,
+            ntohs(((const struct sockaddr_in *)&a.sa)->sin_port));
+}
+
 enum err gateway_load(struct gateway *g, struct arena *a,
                       const struct settings *s, struct problems *ps)
 {
@@ -195,6 +211,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     if (!g->worker_count)
         make_workers(g, s);
     warn_fixed(g, s, ps);
+    set_private(g, s);
     forget_closed(g);
     snapshot = load_snapshot(g, a, s, ps);
     if (!snapshot || (!g->started && admin_open(g, s, ps))) {
@@ -214,6 +231,11 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     warn_loud(s);
     malloc_trim(0);
     return ERR_OK;
+}
+
+void gateway_set_rights(void (*raise)(bool on))
+{
+    endpoint_rights = raise;
 }
 
 const char *gateway_address(const struct gateway *g, char kind, size_t i)

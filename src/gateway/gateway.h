@@ -28,6 +28,10 @@ enum err gateway_load(struct gateway *g, struct arena *a,
 enum err gateway_check(struct arena *a, const struct settings *s,
                        struct buf *text, struct problems *ps);
 
+/* Called around what needs rights on the main thread (a Unix socket that is
+ * closed to the account the process runs as). May stay unset. */
+void gateway_set_rights(void (*raise)(bool on));
+
 /* Addresses it listens on, as text ("127.0.0.1:8280"). kind: 'h' http,
  * 's' https, 'a' admin. NULL after the last. */
 const char *gateway_address(const struct gateway *g, char kind, size_t i);

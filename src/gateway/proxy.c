@@ -7,6 +7,8 @@
  */
 #include "gateway/proxy.h"
 
+#include <errno.h>
+
 #include "base/budget.h"
 #include "base/log.h"
 #include "gateway/forwarding.h"
@@ -373,11 +375,9 @@ static bool may_try(struct exchange *x, enum again why)
     return cluster_take_retry(x->cluster);
 }
 
-/* Begins another try, at once or after a pause, when one is allowed. */
-static bool try_again(struct exchange *x, enum again why)
+/* Begins another try, at once or after a pause. */
+static void begin_again(struct exchange *x, enum again why)
 {
-    if (!may_try(x, why))
-        return false;
     metrics_add(&x->worker->metrics->retries, 1);
     if (why >= AGAIN_ANYWHERE && pause_ms(x)) {
         x->state = X_PAUSE;
@@ -385,6 +385,14 @@ static bool try_again(struct exchange *x, enum again why)
     } else {
         dispatch(x);
     }
+}
+
+/* The same, when one is allowed. */
+static bool try_again(struct exchange *x, enum again why)
+{
+    if (!may_try(x, why))
+        return false;
+    begin_again(x, why);
     return true;
 }
 
@@ -425,9 +433,12 @@ static void dispatch(struct exchange *x)
     if (err == ERR_OK && c) {
         start_call(x, c);
     } else if (err == ERR_OK) {
-        /* The connection has its own time-out; this one is for the line. */
+        /* A connection under way has its own time-out; this one is for the
+         * line. */
         timer_set(w->loop, &x->timer,
-                  now_ms(x) + e->limits.connect_ms + e->wait_ms + 100);
+                  now_ms(x) + (x->endpoint->connecting
+                                   ? e->limits.connect_ms + 100
+                                   : e->wait_ms));
     } else if (err == ERR_LIMIT) {
         end_try(x);
         exchange_refuse(x, &refusal_busy);
@@ -435,8 +446,14 @@ static void dispatch(struct exchange *x)
         end_try(x);
         if (!try_again(x, AGAIN_ELSEWHERE))
             exchange_refuse(x, &refusal_suspended);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+               errno == ENOMEM || errno == EADDRNOTAVAIL) {
+        /* Ours, not the endpoint's: it is not blamed. */
+        end_try(x);
+        exchange_refuse(x, &refusal_busy);
     } else {
-        exchange_connect_failed(x, HTTP_FAIL_CONNECT, "connect failed");
+        exchange_connect_failed(x, HTTP_FAIL_CONNECT,
+                                strerrordesc_np(errno));
     }
 }
 
@@ -497,14 +514,16 @@ static struct str map_location(struct exchange *x, struct str value)
     struct str path = value;
     size_t scheme = str_find(value, ':');
 
-    if (scheme + 2 < value.len && value.p[scheme + 1] == '/' &&
-        value.p[scheme + 2] == '/') {
+    bool network = str_starts(value, STR("//")); /* "//host/path" */
+
+    if (network || (scheme + 2 < value.len && value.p[scheme + 1] == '/' &&
+                    value.p[scheme + 2] == '/')) {
         struct str want = member->endpoint->tls ? STR("https") : STR("http");
         size_t slash;
 
-        if (!str_eq_nocase(str_head(value, scheme), want))
+        if (!network && !str_eq_nocase(str_head(value, scheme), want))
             return STR_NULL;
-        path = str_skip(value, scheme + 3);
+        path = str_skip(value, network ? 2 : scheme + 3);
         slash = str_find(path, '/');
         if (!str_eq_nocase(str_head(path, slash),
                            member->endpoint->authority))
@@ -597,14 +616,12 @@ static void on_reply(struct http_call *call, const struct message *reply)
             cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED
                                                         : ENDPOINT_OK,
             NULL);
+    /* Without another try the backend's own words are the best there are. */
     if (cluster_retries_status(x->cluster, m->status) &&
-        method_idempotent(x->s.request.method) && !x->streamed &&
-        x->attempts <= x->cluster->retries) {
+        may_try(x, AGAIN_ANYWHERE)) {
         http_call_cancel(call);
         end_try(x);
-        if (try_again(x, AGAIN_ANYWHERE))
-            return;
-        exchange_refuse(x, &refusal_closed);
+        begin_again(x, AGAIN_ANYWHERE);
         return;
     }
     x->state = X_REPLY;

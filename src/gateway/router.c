@@ -430,7 +430,12 @@ struct api *router_find(const struct router *r, struct str authority,
                         struct str path, size_t *context_len)
 {
     const struct ctx_node *n = r->has_hosts ? host_node(r, authority) : NULL;
-    struct api *api = n ? longest(n, path, context_len) : NULL;
+    size_t own_len = 0;
+    struct api *own = n ? longest(n, path, &own_len) : NULL;
+    struct api *any = longest(&r->any, path, context_len);
 
-    return api ? api : longest(&r->any, path, context_len);
+    if (!own || (any && *context_len > own_len))
+        return any;
+    *context_len = own_len;
+    return own;
 }

@@ -34,8 +34,9 @@ struct router *router_new(struct arena *a);
  * there already. */
 enum err router_add(struct router *r, struct str host, struct str context,
                     struct api *api, struct api **other);
-/* authority as in the request (any case, port ignored). *context_len: bytes of
- * path that are the context. */
+/* authority as in the request (any case, port ignored). The longest context
+ * wins, of two equal ones the host's own. *context_len: bytes of path that are
+ * the context. */
 struct api *router_find(const struct router *r, struct str authority,
                         struct str path, size_t *context_len);
 

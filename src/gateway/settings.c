@@ -396,7 +396,14 @@ static void check_reply_headers(const struct reader *r,
                                 const struct conf_list *list)
 {
     const struct header_conf *h = list->items;
+    size_t values = 0;
 
+    for (size_t i = 0; i < list->count; i++)
+        values += h[i].value.len > 0;
+    if (values > REPLY_VALUES_MAX)
+        complain(r, "gateway.reply_headers",
+                 "may give a value to at most %d fields, got %zu",
+                 REPLY_VALUES_MAX, values);
     for (size_t i = 0; i < list->count; i++) {
         const char *name =
             arena_printf(r->a, "gateway.reply_headers[%zu]", i).p;

@@ -24,6 +24,10 @@ struct api_conf {
     bool default_version; /* also serves the path without version */
 };
 
+/* Fields of gateway.reply_headers with a value; an exchange has room for no
+ * more beside its own. */
+enum { REPLY_VALUES_MAX = 16 };
+
 struct header_conf { /* of replies */
     struct str name;
     bool preserve; /* false: dropped, or replaced by value */

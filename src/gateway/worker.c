@@ -87,6 +87,10 @@ static void begin(struct worker *w, uint32_t listener, int fd,
     struct snapshot *s = w->snapshot;
 
     if (listener >= s->server_count || !s->servers[listener]) {
+        struct client_address who;
+
+        client_address_set(&who, (const struct sockaddr *)&peer->sa);
+        admission_leave(w->gateway->admission, who.ip);
         close(fd);
         return;
     }
@@ -138,6 +142,12 @@ static bool too_many(struct worker *w)
     return n >= max;
 }
 
+/* An address at its ceiling gives up its own oldest. */
+static bool make_room(struct worker *w, const uint8_t ip[16])
+{
+    return http_shed(&w->conns, 1, ip) > 0;
+}
+
 static void welcome(struct worker_socket *s, int fd,
                     const struct address *peer)
 {
@@ -146,13 +156,15 @@ static void welcome(struct worker_socket *s, int fd,
     struct handover *h;
 
     client_address_set(&who, (const struct sockaddr *)&peer->sa);
-    if (too_many(w) && !http_shed_idle(&w->conns, 1)) {
+    if (too_many(w) && !http_shed(&w->conns, 1, NULL)) {
         metrics_add(&w->metrics->connections_refused, 1);
         sock_reset(fd);
         close(fd);
         return;
     }
-    if (!admission_enter(w->gateway->admission, who.ip)) {
+    if (!admission_enter(w->gateway->admission, who.ip) &&
+        !(make_room(w, who.ip) &&
+          admission_enter(w->gateway->admission, who.ip))) {
         metrics_add(&w->metrics->connections_refused, 1);
         sock_reset(fd);
         close(fd);
@@ -189,7 +201,7 @@ static void exhausted(struct worker_socket *s)
     struct address peer;
     int fd;
 
-    http_shed_idle(&w->conns, SHED);
+    http_shed(&w->conns, SHED, NULL);
     if (w->spare_fd >= 0) {
         close(w->spare_fd);
         if (sock_accept(s->io.fd, &fd, &peer) == ERR_OK) {

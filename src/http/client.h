@@ -99,6 +99,7 @@ struct http_client {
     uint8_t in, body;
     bool ready, reusable, any, user_pause;
     bool listed_idle; /* the owner's */
+    uint64_t tag;     /* the owner's */
 };
 
 /* Begins to connect. NULL: failed at once (errno); no function of ops is

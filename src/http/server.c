@@ -69,6 +69,8 @@ struct http_conn {
     bool user_pause; /* the handler asked for a pause */
     bool rate_out;   /* output is being watched */
     bool served;     /* it had at least one call */
+    bool told;       /* on_conn_end() was called */
+    bool head;       /* the request in hand is a HEAD */
 };
 
 static void feed(struct http_conn *c, char *p, size_t n);
@@ -270,7 +272,7 @@ static void refuse(struct http_conn *c, unsigned status, const char *what)
                  status, STR_ARG(status_reason(status)), date, STR_ARG(type),
                  body.len);
     conn_write(&c->conn, head, (size_t)n);
-    if (body.len)
+    if (body.len && !c->head)
         conn_write(&c->conn, body.p, body.len);
     end_stream(c, true);
     linger(c);
@@ -334,6 +336,7 @@ static void begin_stream(struct http_conn *c, const char *p, size_t len)
     m->headers = arena_raw(a, bytes);
     memcpy(m->headers, headers, bytes);
     m->capacity = m->count;
+    c->head = m->method == METHOD_HEAD;
     if (m->target.len > l->target_size) {
         arena_free(a);
         refuse(c, 414, "the request target is too long");
@@ -560,6 +563,7 @@ static void next_request(struct http_conn *c)
         return;
     }
     enter(c, IN_HEAD);
+    c->head = false;
     memset(&c->scan, 0, sizeof(c->scan));
     if (c->kept_len)
         loop_at_end(c->conn.loop, &c->again);
@@ -956,6 +960,14 @@ static void on_drained(struct conn *conn)
         arm(c, c->server->limits.linger_ms); /* from now on */
 }
 
+static void tell_end(struct http_conn *c)
+{
+    if (!c->told && c->server->on_conn_end)
+        c->server->on_conn_end(c->server->arg, c->socket_ip,
+                               c->conn.in_bytes, c->conn.out_bytes);
+    c->told = true;
+}
+
 static void on_closed(struct conn *conn)
 {
     struct http_conn *c = of(conn);
@@ -976,9 +988,7 @@ static void on_closed(struct conn *conn)
     c->all->count--;
     atomic_store_explicit(&c->all->shared_count, c->all->count,
                           memory_order_relaxed);
-    if (c->server->on_conn_end)
-        c->server->on_conn_end(c->server->arg, c->socket_ip,
-                               c->conn.in_bytes, c->conn.out_bytes);
+    tell_end(c);
     http_server_unref(c->server);
     x_free(c);
 }
@@ -1140,15 +1150,45 @@ void http_drain(struct http_conns *all)
     }
 }
 
-unsigned http_shed_idle(struct http_conns *all, unsigned n)
+/* How readily a connection is given up: 0 not at all. */
+static int shed_rank(const struct http_conn *c)
 {
-    struct http_conn *c;
+    if (c->conn.state == CONN_CLOSED)
+        return 0;
+    if (is_idle(c) && c->served)
+        return 4;
+    if (c->conn.state == CONN_HANDSHAKE || c->in == IN_PROXY ||
+        (c->in == IN_HEAD && !c->stream) || c->in == IN_LINGER)
+        return 3;
+    if (c->in == IN_BODY && !c->conn.paused)
+        return 2;
+    return 0;
+}
+
+unsigned http_shed(struct http_conns *all, unsigned n, const uint8_t *ip)
+{
     unsigned shed = 0;
 
-    for (c = all->first; c && shed < n; c = c->next) {
-        if (!is_idle(c))
-            continue;
-        conn_close(&c->conn);
+    while (shed < n) {
+        struct http_conn *best = NULL;
+        int rank = 0;
+
+        for (struct http_conn *c = all->first; c; c = c->next) {
+            int r = shed_rank(c);
+
+            if (r < rank || !r || (ip && memcmp(c->socket_ip, ip, 16)))
+                continue;
+            if (r == rank && c->since_ms > best->since_ms)
+                continue;
+            best = c;
+            rank = r;
+        }
+        if (!best)
+            break;
+        log_debug("http", "%s: closed to make room", best->peer.text);
+        conn_reset(&best->conn);
+        end_stream(best, true);
+        tell_end(best);
         shed++;
     }
     return shed;

@@ -157,9 +157,11 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
 /* Each connection ends with its next reply; one that stays idle, after a
  * second. */
 void http_drain(struct http_conns *all);
-/* Closes idle connections, the oldest first, at most n; returns how many. For
- * want of descriptors: a newcomer may be about to ask. */
-unsigned http_shed_idle(struct http_conns *all, unsigned n);
+/* Makes room: closes up to n connections, first idle ones, then those whose
+ * head or TLS handshake is not whole, then those whose body comes in; of equal
+ * ones the oldest. ip: only of that address, NULL: of any. on_conn_end() is
+ * called at once. Returns how many. */
+unsigned http_shed(struct http_conns *all, unsigned n, const uint8_t *ip);
 /* Ends all at once. */
 void http_close_all(struct http_conns *all);
 /* Frees this thread's recycled memory. */

@@ -68,6 +68,27 @@ static void breaker_count(struct endpoint *e, uint64_t now_ms, bool failed)
     }
 }
 
+/* A bucket of nothing would divide by it; more than there are would wrap. */
+void endpoint_set_breaker(struct endpoint *e,
+                          const struct oas_endpoint_config *config)
+{
+    uint32_t least;
+
+    e->breaker = *config;
+    if (!e->breaker.breaker.window_ms)
+        e->breaker.breaker.window_ms = BREAKER_WINDOW_MS;
+    if (!e->breaker.breaker.bucket_ms)
+        e->breaker.breaker.bucket_ms = BREAKER_BUCKET_MS;
+    if (!e->breaker.breaker.reset_ms)
+        e->breaker.breaker.reset_ms = BREAKER_RESET_MS;
+    if (e->breaker.breaker.bucket_ms > e->breaker.breaker.window_ms)
+        e->breaker.breaker.bucket_ms = e->breaker.breaker.window_ms;
+    least = (e->breaker.breaker.window_ms + BREAKER_BUCKETS - 1) /
+            BREAKER_BUCKETS;
+    if (e->breaker.breaker.bucket_ms < least)
+        e->breaker.breaker.bucket_ms = least;
+}
+
 static void breaker_reset(struct endpoint *e)
 {
     for (int i = 0; i < BREAKER_BUCKETS; i++)
@@ -87,6 +108,9 @@ bool endpoint_looks_usable(const struct endpoint *e, uint64_t now_ms)
 
     if (until > now_ms || open > now_ms)
         return false;
+    if ((until || open) &&
+        atomic_load_explicit(&e->trial, memory_order_relaxed))
+        return false; /* somebody is trying it */
     return !atomic_load_explicit(&e->down, memory_order_relaxed);
 }
 

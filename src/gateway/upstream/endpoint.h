@@ -25,6 +25,7 @@ struct metrics_thread;
 
 /* Addresses of a name; replaced as a whole. */
 struct addresses {
+    uint64_t number; /* another one for each set */
     size_t count;
     struct address items[];
 };
@@ -40,11 +41,20 @@ struct endpoint_thread {
     uint32_t waiting;
     uint32_t connecting;
     uint32_t next_address;
+    uint64_t addresses_seen; /* number of the set idle ones were checked by */
+    struct timer look; /* waits for connections of other threads */
+    bool starving;     /* counted in the endpoint's */
     _Atomic uint32_t idle_count, total_count, outstanding;
     bool closing;
 } __attribute__((aligned(64)));
 
-enum { BREAKER_BUCKETS = 64 };
+/* The circuit breaker; the times are what a document leaves out. */
+enum {
+    BREAKER_BUCKETS = 64,
+    BREAKER_WINDOW_MS = 60000,
+    BREAKER_BUCKET_MS = 10000,
+    BREAKER_RESET_MS = 30000,
+};
 
 struct breaker_bucket {
     _Atomic uint64_t stamp; /* number of the bucket's span */
@@ -72,6 +82,7 @@ struct endpoint {
     _Atomic bool trial; /* a suspended or open endpoint is being tried */
     _Atomic uint64_t open_until_ms; /* breaker; 0: closed */
     _Atomic bool down; /* active checks say so */
+    _Atomic uint32_t starving; /* threads that wait for others' connections */
     _Atomic uint64_t failures;
     struct breaker_bucket buckets[BREAKER_BUCKETS];
     struct endpoint_thread *_Atomic threads[THREADS_MAX];
@@ -83,6 +94,9 @@ struct endpoint {
     unsigned good, bad;
 };
 
+/* Takes over a document's breaker, with times it can work with. */
+void endpoint_set_breaker(struct endpoint *e,
+                          const struct oas_endpoint_config *config);
 /* May calls go there now? *trial is set when the answer is "one, to see":
  * then endpoint_result() must follow. */
 bool endpoint_usable(struct endpoint *e, uint64_t now_ms, bool *trial);
@@ -100,6 +114,9 @@ void endpoint_result(struct endpoint *e, uint64_t now_ms,
 const char *endpoint_state(const struct endpoint *e, uint64_t now_ms);
 uint32_t endpoint_outstanding(const struct endpoint *e);
 uint32_t endpoint_connections(const struct endpoint *e, uint32_t *idle);
+
+/* See gateway_set_rights(). */
+extern void (*endpoint_rights)(bool on);
 
 /* This thread's share; made on first use. */
 struct endpoint_thread *endpoint_here(struct endpoint *e, unsigned thread,

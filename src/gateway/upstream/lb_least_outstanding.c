@@ -9,7 +9,7 @@ static int pick(struct cluster *c, uint64_t tried, uint64_t now_ms,
     int found = -1;
 
     for (uint32_t i = 0; i < c->count; i++) {
-        uint32_t at = (random + i) % c->count, n;
+        uint32_t at = (random % c->count + i) % c->count, n;
 
         if ((at < 64 && tried >> at & 1) ||
             !endpoint_looks_usable(c->members[at].endpoint, now_ms))

@@ -8,10 +8,20 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "gateway/exchange.h"
 #include "gateway/metrics.h"
 #include "gateway/upstream/endpoint.h"
 #include "net/sock.h"
+
+void (*endpoint_rights)(bool on);
+
+enum { LOOK_MS = 10 };
+
+static uint64_t address_tag(const struct address *a)
+{
+    return hash_content(HASH_CONTENT_START, &a->sa, a->len);
+}
 
 static void set(_Atomic uint32_t *n, uint32_t change)
 {
@@ -70,6 +80,8 @@ static void wait_in_line(struct endpoint_thread *t, struct exchange *x)
     t->waiting++;
 }
 
+static void open_for_waiting(struct endpoint_thread *t);
+
 static void on_ready(void *arg, struct http_client *c)
 {
     struct endpoint_thread *t = arg;
@@ -82,9 +94,9 @@ static void on_ready(void *arg, struct http_client *c)
     if (x) {
         link_client(&t->busy, c);
         exchange_connected(x, c);
-    } else if (t->closing || atomic_load_explicit(&t->idle_count,
-                                                  memory_order_relaxed) >=
-                                 t->endpoint->max_idle) {
+    } else if (t->closing || atomic_load(&t->endpoint->starving) ||
+               atomic_load_explicit(&t->idle_count, memory_order_relaxed) >=
+                   t->endpoint->max_idle) {
         link_client(&t->busy, c);
         http_client_close(c);
     } else {
@@ -106,8 +118,10 @@ static void on_gone(void *arg, struct http_client *c, enum http_fail kind,
     }
     unlink_client(c);
     set(&t->total_count, (uint32_t)-1);
-    if (connected)
+    if (connected) {
+        open_for_waiting(t);
         return;
+    }
     t->connecting--;
     metrics_add(&t->metrics->upstream_connect_failures, 1);
     log_debug("upstream", "%.*s: %s", STR_ARG(t->endpoint->name),
@@ -143,6 +157,7 @@ static void asked(struct task *task)
         c = http_client_adopt(t->loop, a->fd, NULL, &t->endpoint->limits,
                               &client_ops, t);
     if (c) {
+        c->tag = address_tag(&a->to);
         link_client(&t->busy, c);
     } else {
         t->connecting--;
@@ -161,8 +176,12 @@ static void on_main(struct task *task)
     struct asking *a = (struct asking *)task;
 
     a->fd = -1;
+    if (endpoint_rights)
+        endpoint_rights(true);
     if (sock_connect(&a->to, &a->fd))
         a->error = errno;
+    if (endpoint_rights)
+        endpoint_rights(false);
     a->task.run = asked;
     loop_post(a->t->loop, &a->task);
 }
@@ -184,6 +203,7 @@ static enum err open_one(struct endpoint_thread *t)
     struct endpoint *e = t->endpoint;
     struct addresses *all =
         atomic_load_explicit(&e->addresses, memory_order_acquire);
+    const struct address *to;
     struct http_client *c;
     struct tls *tls = NULL;
 
@@ -191,8 +211,8 @@ static enum err open_one(struct endpoint_thread *t)
         return ERR_NOT_FOUND;
     if (e->tls)
         tls = tls_connect(e->tls_context, e->host);
-    c = http_client_new(t->loop, &all->items[t->next_address++ % all->count],
-                        tls, &e->limits, &client_ops, t);
+    to = &all->items[t->next_address++ % all->count];
+    c = http_client_new(t->loop, to, tls, &e->limits, &client_ops, t);
     metrics_add(&t->metrics->upstream_connects, 1);
     if (!c && errno == EACCES && e->unix_socket) {
         ask_main(t, &all->items[0]);
@@ -202,6 +222,7 @@ static enum err open_one(struct endpoint_thread *t)
         metrics_add(&t->metrics->upstream_connect_failures, 1);
         return ERR_IO;
     }
+    c->tag = address_tag(to);
     link_client(&t->busy, c);
     set(&t->total_count, 1);
     t->connecting++;
@@ -217,12 +238,112 @@ static bool may_open(const struct endpoint_thread *t)
                t->endpoint->max_connections;
 }
 
+static void open_for_waiting(struct endpoint_thread *t)
+{
+    while (!t->closing && t->connecting < t->waiting && may_open(t)) {
+        struct exchange *x;
+
+        if (open_one(t) == ERR_OK)
+            continue;
+        x = first_waiting(t);
+        exchange_connect_failed(x, HTTP_FAIL_CONNECT, "connect failed");
+    }
+}
+
+/* The ceiling counts connections of all threads. Who waits because others
+ * have them looks again every moment and meanwhile nobody keeps idle ones. */
+
+struct spare {
+    struct task task;
+    struct endpoint_thread *t;
+};
+
+static void give_one_up(struct task *task)
+{
+    struct spare *s = (struct spare *)task;
+
+    if (s->t->idle)
+        http_client_close(s->t->idle);
+    x_free(s);
+}
+
+static void ask_others(struct endpoint_thread *t)
+{
+    for (int i = 0; i < THREADS_MAX; i++) {
+        struct endpoint_thread *other = atomic_load_explicit(
+            &t->endpoint->threads[i], memory_order_acquire);
+        struct spare *s;
+
+        if (!other || other == t || !atomic_load(&other->idle_count))
+            continue;
+        s = x_new(sizeof(*s));
+        s->task.run = give_one_up;
+        s->t = other;
+        loop_post(other->loop, &s->task);
+        return;
+    }
+}
+
+static void set_starving(struct endpoint_thread *t, bool starving)
+{
+    if (starving != t->starving)
+        atomic_fetch_add(&t->endpoint->starving,
+                         starving ? 1 : (uint32_t)-1);
+    t->starving = starving;
+}
+
+static void look_again(struct timer *timer)
+{
+    struct endpoint_thread *t =
+        (struct endpoint_thread *)((char *)timer -
+                                   offsetof(struct endpoint_thread, look));
+
+    open_for_waiting(t);
+    set_starving(t, t->connecting < t->waiting);
+    if (!t->starving)
+        return;
+    ask_others(t);
+    timer_set(t->loop, timer, loop_now_ms(t->loop) + LOOK_MS);
+}
+
+static void wait_for_others(struct endpoint_thread *t)
+{
+    if (timer_pending(&t->look))
+        return;
+    t->look.fire = look_again;
+    timer_set(t->loop, &t->look, loop_now_ms(t->loop));
+}
+
+/* The name leads elsewhere now: connections to where it no longer does are
+ * not used again. */
+static void check_addresses(struct endpoint_thread *t)
+{
+    struct addresses *all =
+        atomic_load_explicit(&t->endpoint->addresses, memory_order_acquire);
+    struct http_client *c, *next;
+
+    if (!all || all->number == t->addresses_seen)
+        return;
+    t->addresses_seen = all->number;
+    for (c = t->idle; c; c = next) {
+        bool there = false;
+
+        next = c->next;
+        for (size_t i = 0; i < all->count; i++)
+            there |= c->tag == address_tag(&all->items[i]);
+        if (!there)
+            http_client_close(c);
+    }
+}
+
 enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
                           struct http_client **out)
 {
-    struct http_client *c = t->idle;
+    struct http_client *c;
     enum err e;
 
+    check_addresses(t);
+    c = t->idle;
     if (c) {
         unlink_client(c);
         c->listed_idle = false;
@@ -239,6 +360,8 @@ enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
                 return e;
         } else if (!t->endpoint->wait_ms) {
             return ERR_LIMIT;
+        } else {
+            wait_for_others(t);
         }
     }
     wait_in_line(t, x);
@@ -249,6 +372,8 @@ enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
 void endpoint_close_idle(struct endpoint_thread *t)
 {
     t->closing = true;
+    timer_clear(&t->look);
+    set_starving(t, false);
     while (t->idle)
         http_client_close(t->idle);
 }

@@ -6,6 +6,7 @@
  */
 #include "gateway/upstream/upstreams.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,16 +38,83 @@ struct upstreams {
     struct leaving *leaving;
     uint64_t dns_timeout_ms;
     char *dns_servers;
+    uint16_t private_port;
+    uint64_t address_sets; /* made so far */
 };
 
 /* Freed 10 s later: a loop's turn takes milliseconds. */
 enum { RETIRE_MS = 10000 };
+
+static bool same_ip(const struct address *a, const char *text)
+{
+    struct address b;
+
+    if (address_numeric(str_z(text), 0, &b) ||
+        a->sa.ss_family != b.sa.ss_family)
+        return false;
+    if (a->sa.ss_family == AF_INET)
+        return !memcmp(&((const struct sockaddr_in *)&a->sa)->sin_addr,
+                       &((const struct sockaddr_in *)&b.sa)->sin_addr, 4);
+    return !memcmp(&((const struct sockaddr_in6 *)&a->sa)->sin6_addr,
+                   &((const struct sockaddr_in6 *)&b.sa)->sin6_addr, 16);
+}
+
+static bool is_local(const struct address *a)
+{
+    const struct sockaddr_in *v4 = (const void *)&a->sa;
+    const struct sockaddr_in6 *v6 = (const void *)&a->sa;
+
+    if (a->sa.ss_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127 ||
+               v4->sin_addr.s_addr == 0;
+    return a->sa.ss_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+            IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr));
+}
+
+static uint16_t port_of(const struct address *a)
+{
+    return a->sa.ss_family == AF_UNIX
+               ? 0
+               : ntohs(((const struct sockaddr_in *)&a->sa)->sin_port);
+}
+
+/* Where no call goes, whatever a document or a name server says: the metadata
+ * services of clouds, link-local addresses (most of them are there), and our
+ * own private listener. */
+static const char *forbidden(const struct upstreams *u,
+                             const struct address *a)
+{
+    static const char *const metadata[] = { "169.254.169.254",
+                                            "100.100.100.200", "192.0.0.192",
+                                            "fd00:ec2::254", NULL };
+    const struct sockaddr_in *v4 = (const void *)&a->sa;
+    const struct sockaddr_in6 *v6 = (const void *)&a->sa;
+
+    for (int i = 0; metadata[i]; i++)
+        if (same_ip(a, metadata[i]))
+            return "a metadata service";
+    if (a->sa.ss_family == AF_INET &&
+        ntohl(v4->sin_addr.s_addr) >> 16 == 0xa9fe)
+        return "a link-local address";
+    if (a->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr))
+        return "a link-local address";
+    if (u->private_port && port_of(a) == u->private_port && is_local(a))
+        return "the gateway's own private listener";
+    return NULL;
+}
+
+void upstreams_set_private(struct upstreams *u, uint16_t port)
+{
+    u->private_port = port;
+}
 
 static void set_addresses(struct upstreams *u, struct endpoint *e,
                           const struct address *items, size_t count)
 {
     struct addresses *a = x_new(sizeof(*a) + count * sizeof(*items)), *old;
 
+    a->number = ++u->address_sets;
     a->count = count;
     memcpy(a->items, items, count * sizeof(*items));
     old = atomic_exchange(&e->addresses, a);
@@ -93,6 +161,25 @@ static bool same_addresses(const struct addresses *a,
 
 static void forget(struct upstreams *u, struct endpoint *e);
 
+/* What it may use of an answer. */
+static void take_answer(struct upstreams *u, struct endpoint *e,
+                        const struct dns_answer *answer)
+{
+    struct dns_answer good = { .count = 0 };
+
+    for (size_t i = 0; i < answer->count; i++) {
+        const char *why = forbidden(u, &answer->addresses[i]);
+
+        if (why)
+            log_warn("upstream", "%.*s: the name leads to %s: not used",
+                     STR_ARG(e->name), why);
+        else
+            good.addresses[good.count++] = answer->addresses[i];
+    }
+    if (!same_addresses(atomic_load(&e->addresses), &good))
+        set_addresses(u, e, good.addresses, good.count);
+}
+
 static void looked_up(void *arg, const struct dns_answer *answer)
 {
     struct lookup *l = arg;
@@ -113,8 +200,7 @@ static void looked_up(void *arg, const struct dns_answer *answer)
                      STR_ARG(e->name), err_name(answer->err));
         e->resolve_at_ms = now + RETRY_RESOLVE_MS;
     } else {
-        if (!same_addresses(atomic_load(&e->addresses), answer))
-            set_addresses(u, e, answer->addresses, answer->count);
+        take_answer(u, e, answer);
         e->resolve_at_ms = now + answer->ttl_s * 1000ull;
     }
     e->resolved = true;
@@ -263,7 +349,7 @@ static void set_limits(struct endpoint *e,
     e->suspend_ms = conf->suspend_ms;
     e->suspend_max_ms = conf->suspend_max_ms;
     e->suspend_factor = conf->suspend_factor ? conf->suspend_factor : 1;
-    e->breaker = *config;
+    endpoint_set_breaker(e, config);
 }
 
 enum err upstreams_get(struct upstreams *u, const struct url *url,
@@ -277,7 +363,14 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
     struct endpoint *e = map_get(u->by_key, key);
     struct address numeric;
 
-    (void)line;
+    if (!address_numeric(url->host, url->port, &numeric) &&
+        !str_is(url->scheme, "unix") && forbidden(u, &numeric)) {
+        problem_error(ps, file, line,
+                      "endpoint %.*s is %s: no calls go there",
+                      STR_ARG(url->host), forbidden(u, &numeric));
+        arena_free(a);
+        return ERR_INVALID;
+    }
     if (e) {
         arena_free(a);
         e->refs++;

@@ -26,6 +26,8 @@ void upstreams_put(struct upstreams *u, struct endpoint *e);
 /* Threads that may have connections; told once, before they run. */
 void upstreams_set_threads(struct upstreams *u, struct loop *const *loops,
                            unsigned count);
+/* The port of our private listener: no endpoint leads there. */
+void upstreams_set_private(struct upstreams *u, uint16_t port);
 /* The threads have ended: closes what connections they left. From now on
  * endpoints are freed with their last reference. */
 void upstreams_end(struct upstreams *u);

@@ -121,8 +121,8 @@ static void threads_lose_nothing(void **state)
 
 static void the_machine_has_something(void **state)
 {
-    uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-                        (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t physical =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     cpu_set_t set;
     (void)state;
 

@@ -9,12 +9,18 @@
 #include "gateway/refusal.h"
 
 static const struct refusal *const all[] = {
-    &refusal_bad_request,      &refusal_not_found,
-    &refusal_method,           &refusal_http_not_allowed,
-    &refusal_https_not_allowed, &refusal_memory,
-    &refusal_connect,          &refusal_connect_timeout,
-    &refusal_timeout,          &refusal_closed,
-    &refusal_protocol,         &refusal_suspended,
+    &refusal_bad_request,
+    &refusal_not_found,
+    &refusal_method,
+    &refusal_http_not_allowed,
+    &refusal_https_not_allowed,
+    &refusal_memory,
+    &refusal_connect,
+    &refusal_connect_timeout,
+    &refusal_timeout,
+    &refusal_closed,
+    &refusal_protocol,
+    &refusal_suspended,
     &refusal_busy,
 };
 
@@ -80,8 +86,8 @@ static void the_older_form_is_a_fault_with_a_number(void **state)
 
 static void soap_callers_get_a_fault(void **state)
 {
-    struct str type, body = refusal_body(arena, &refusal_connect, true,
-                                         ERRORS_APIM, &type);
+    struct str type,
+        body = refusal_body(arena, &refusal_connect, true, ERRORS_APIM, &type);
     (void)state;
 
     assert_true(str_is(type, "text/xml; charset=UTF-8"));
@@ -100,8 +106,7 @@ static void every_refusal_reads_well_in_every_form(void **state)
         struct str type;
 
         assert_in_range(all[i]->status, 400, 599);
-        assert_true(*all[i]->code && *all[i]->message &&
-                    *all[i]->description);
+        assert_true(*all[i]->code && *all[i]->message && *all[i]->description);
         parse(refusal_body(arena, all[i], false, ERRORS_APIM, &type));
         parse(refusal_body(arena, all[i], false, ERRORS_MICROGATEWAY, &type));
         assert_null(strpbrk(all[i]->description, "<>&\"\\"));

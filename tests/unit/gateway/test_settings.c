@@ -46,7 +46,7 @@ static void nothing_is_needed(void **state)
     assert_int_equal(settings_read(arena, STR_NULL, &s, &ps), ERR_OK);
     assert_true(s.gateway.limits.head_size == 32768);
     assert_true(s.gateway.timeouts.idle_ms == 60000);
-    assert_true(s.gateway.upstreams.idle_ms == 55000);
+    assert_true(s.gateway.upstreams.idle_ms == 5000);
     assert_true(str_is(s.gateway.admin.address, "127.0.0.1:9797"));
     assert_true(str_is(s.gateway.via, "tollgate"));
     assert_int_equal(s.gateway.cors.methods.count, 6);
@@ -160,6 +160,20 @@ static void a_rule_names_its_line(void **state)
                    3, "access_log.format: there is no token");
     assert_refused("gateway: {reply_headers: [{name: 'a:'}]}\n", 1,
                    "gateway.reply_headers[0].name must be");
+}
+
+static void replies_take_so_many_fields(void **state)
+{
+    char yaml[2048] = "gateway: {reply_headers: [{name: Server}";
+    (void)state;
+
+    for (int i = 0; i < 16; i++)
+        strcat(yaml, ", {name: X-A, value: b}");
+    strcat(yaml, "]}\n");
+    assert_int_equal(read_yaml(yaml), ERR_OK);
+    strcpy(strchr(yaml, ']'), ", {name: X-A, value: b}]}\n");
+    assert_refused(yaml, 1, "gateway.reply_headers may give a value to at "
+                            "most 16 fields, got 17");
 }
 
 static void a_rule_names_its_variable(void **state)
@@ -297,6 +311,7 @@ int main(void)
         cmocka_unit_test(relative_paths_start_from_the_file),
         cmocka_unit_test(paths_of_the_environment_start_from_here),
         cmocka_unit_test(a_rule_names_its_line),
+        cmocka_unit_test(replies_take_so_many_fields),
         cmocka_unit_test(a_rule_names_its_variable),
         cmocka_unit_test(who_asks_for_tls_never_gets_plain),
         cmocka_unit_test(an_address_is_listened_on_once),

@@ -149,9 +149,18 @@ static void unix_peers_are_named_as_such(void **state)
 static void what_is_no_range_is_named(void **state)
 {
     static const char *const all[] = {
-        "",           "10.0.0.0/33", "10.0.0.0/",  "10.0.0.0/-1",
-        "10.0.0.0/8/8", "10.0.0/8",  "::1/129",    "example.com",
-        "10.0.0.0/ 8", "Unix",       "10.0.0.0/0x8", "256.0.0.1",
+        "",
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/8/8",
+        "10.0.0/8",
+        "::1/129",
+        "example.com",
+        "10.0.0.0/ 8",
+        "Unix",
+        "10.0.0.0/0x8",
+        "256.0.0.1",
         "2001:db8:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:1",
     };
     (void)state;
@@ -160,8 +169,7 @@ static void what_is_no_range_is_named(void **state)
         struct str items[2] = { STR("10.0.0.0/8"), str_z(all[i]) };
         struct str bad = STR_NULL;
 
-        assert_int_equal(trust_new(arena, items, 2, &trust, &bad),
-                         ERR_INVALID);
+        assert_int_equal(trust_new(arena, items, 2, &trust, &bad), ERR_INVALID);
         assert_ptr_equal(bad.p, all[i]);
     }
 }

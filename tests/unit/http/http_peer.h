@@ -17,8 +17,8 @@
 struct peer {
     int fd;
     struct buf got;
-    size_t at;     /* replies were read up to here */
-    bool eof;      /* an orderly end came */
+    size_t at; /* replies were read up to here */
+    bool eof;  /* an orderly end came */
     bool reset;
 };
 

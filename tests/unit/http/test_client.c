@@ -153,7 +153,9 @@ static int begin(void **state)
     readies = gones = 0;
     next = NULL;
     limits = (struct http_client_limits) {
-        .head_size = 4096, .headers = 30, .connect_ms = 1000,
+        .head_size = 4096,
+        .headers = 30,
+        .connect_ms = 1000,
         .idle_ms = 20000,
     };
     return 0;
@@ -218,8 +220,7 @@ static void connect_as(int type, int send_bytes)
         setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &send_bytes,
                    sizeof(send_bytes));
     backend = fds[1];
-    client = http_client_adopt(loop, fds[0], NULL, &limits, &client_ops,
-                               &loop);
+    client = http_client_adopt(loop, fds[0], NULL, &limits, &client_ops, &loop);
     assert_non_null(client);
     assert_int_equal(readies, 0); /* never from inside */
     turn(1);
@@ -253,8 +254,7 @@ static void assert_backend_got(const char *text)
     assert_string_equal(got, text);
 }
 
-static void assert_body(const struct call *c, unsigned status,
-                        const char *text)
+static void assert_body(const struct call *c, unsigned status, const char *text)
 {
     assert_int_equal(c->fails, 0);
     assert_int_equal(c->ends, 1);
@@ -362,7 +362,8 @@ static void who_says_close_is_not_used_again(void **state)
 
     connect_pair();
     assert_body(call("HTTP/1.1 200 OK\r\nConnection: close\r\n"
-                     "Content-Length: 2\r\n\r\nok"), 200, "ok");
+                     "Content-Length: 2\r\n\r\nok"),
+                200, "ok");
     assert_int_equal(readies, 1);
     assert_int_equal(gones, 1);
     assert_true(gone_connected);
@@ -374,7 +375,8 @@ static void http_1_0_is_not_used_again_unless_it_says_so(void **state)
 
     connect_pair();
     assert_body(call("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"
-                     "Content-Length: 2\r\n\r\nok"), 200, "ok");
+                     "Content-Length: 2\r\n\r\nok"),
+                200, "ok");
     assert_int_equal(readies, 2);
     assert_body(call("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"), 200,
                 "ok");
@@ -699,9 +701,11 @@ static void a_reply_that_ends_too_soon_is_cut(void **state)
     assert_cut("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1234",
                HTTP_FAIL_CUT, true);
     assert_cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-               "5\r\nhello\r\n", HTTP_FAIL_CUT, true);
+               "5\r\nhello\r\n",
+               HTTP_FAIL_CUT, true);
     assert_cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-               "0\r\n", HTTP_FAIL_CUT, true);
+               "0\r\n",
+               HTTP_FAIL_CUT, true);
     assert_cut("HTTP/1.1 100 Continue\r\n\r\n", HTTP_FAIL_PROTOCOL, true);
 }
 
@@ -944,7 +948,8 @@ static void an_idle_connection_goes_before_the_backend_closes_it(void **state)
 
     connect_pair();
     assert_body(call("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
-                     "Keep-Alive: timeout=5\r\n\r\n"), 200, "");
+                     "Keep-Alive: timeout=5\r\n\r\n"),
+                200, "");
     pass(3900);
     assert_int_equal(gones, 0);
     pass(200);

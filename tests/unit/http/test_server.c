@@ -75,7 +75,8 @@ static void on_request(struct http_stream *s)
 
     assert_int_equal(buf_printf(&story, "%.*s %.*s;",
                                 STR_ARG(s->request.method_text),
-                                STR_ARG(s->request.target)), ERR_OK);
+                                STR_ARG(s->request.target)),
+                     ERR_OK);
     buf_init(&x->body, 64 << 20);
     x->number = ++calls;
     if (asked)
@@ -96,10 +97,10 @@ static void on_body_end(struct http_stream *s, struct str trailers)
 
     assert_int_equal(buf_printf(&story, "body %zu;", x->body.len), ERR_OK);
     if (trailers.len)
-        assert_int_equal(buf_printf(&story, "trailers %.*s;",
-                                    STR_ARG(str_trim(str_head(
-                                        trailers, trailers.len - 2)))),
-                         ERR_OK);
+        assert_int_equal(
+            buf_printf(&story, "trailers %.*s;",
+                       STR_ARG(str_trim(str_head(trailers, trailers.len - 2)))),
+            ERR_OK);
     if (heard && !s->reply_started)
         heard(x);
 }
@@ -116,7 +117,8 @@ static void on_end(struct http_stream *s)
 
     assert_int_equal(buf_printf(&story, "%s%s;",
                                 s->aborted ? "aborted" : "over",
-                                s->reply_cut ? " cut" : ""), ERR_OK);
+                                s->reply_cut ? " cut" : ""),
+                     ERR_OK);
     ended++;
     buf_done(&x->body);
     if (held == x)
@@ -177,9 +179,16 @@ static int begin(void **state)
     server.refs = 1;
     server.handler = &handler;
     server.limits = (struct http_limits) {
-        .head_size = 8192, .target_size = 4096, .headers = 50,
-        .body_size = 0, .pipelined = 4096, .handshake_ms = 1000,
-        .head_ms = 2000, .idle_ms = 10000, .rate_ms = 1000, .rate = 100,
+        .head_size = 8192,
+        .target_size = 4096,
+        .headers = 50,
+        .body_size = 0,
+        .pipelined = 4096,
+        .handshake_ms = 1000,
+        .head_ms = 2000,
+        .idle_ms = 10000,
+        .rate_ms = 1000,
+        .rate = 100,
         .linger_ms = 500,
     };
     server.on_conn_end = on_conn_end;
@@ -329,8 +338,9 @@ static void a_body_is_told_whole(void **state)
     send_text(" world");
     assert_told("body 11;over;");
     next_reply(200, "hello world");
-    send_text("POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-              "6\r\nhello \r\n5\r\nworld\r\n0\r\nX-Sum: 5\r\n\r\n");
+    send_text(
+        "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "6\r\nhello \r\n5\r\nworld\r\n0\r\nX-Sum: 5\r\n\r\n");
     assert_told("POST /b;body 11;trailers X-Sum: 5;over;");
     next_reply(200, "hello world");
     send_text("POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
@@ -497,8 +507,7 @@ static void ask(const char *head)
 static void reply_of(struct call *x, unsigned status, enum body_kind body,
                      uint64_t length)
 {
-    struct http_reply r = { .status = status, .body = body,
-                            .length = length };
+    struct http_reply r = { .status = status, .body = body, .length = length };
 
     http_respond(&x->s, &r);
 }
@@ -550,8 +559,8 @@ static void http_1_0_closes_unless_asked(void **state)
     open_one();
     ask("GET /1 HTTP/1.0\r\nConnection: keep-alive");
     next_reply(200, "/1");
-    assert_true(str_is(message_value(&reply.head, FIELD_CONNECTION),
-                       "keep-alive"));
+    assert_true(
+        str_is(message_value(&reply.head, FIELD_CONNECTION), "keep-alive"));
     ask("GET /2 HTTP/1.0");
     next_reply(200, "/2");
     assert_true(str_is(message_value(&reply.head, FIELD_CONNECTION), "close"));
@@ -577,7 +586,8 @@ static void a_handler_may_close(void **state)
     open_one();
     heard = hold;
     ask("GET / HTTP/1.1");
-    http_respond(&held->s, &(struct http_reply) { .status = 200, .close = true,
+    http_respond(&held->s, &(struct http_reply) { .status = 200,
+                                                  .close = true,
                                                   .body = BODY_LENGTH });
     http_finish(&held->s, NULL, 0, STR_NULL);
     turn(1);
@@ -625,9 +635,12 @@ static void fields_are_passed_on_but_those_of_a_connection(void **state)
 {
     struct header in[] = {
         { .name = STR("X-A"), .value = STR("1") },
-        { .name = STR("Keep-Alive"), .value = STR("timeout=5"),
-          .id = FIELD_KEEP_ALIVE, .hop = true },
-        { .name = STR("Content-Length"), .value = STR("99"),
+        { .name = STR("Keep-Alive"),
+          .value = STR("timeout=5"),
+          .id = FIELD_KEEP_ALIVE,
+          .hop = true },
+        { .name = STR("Content-Length"),
+          .value = STR("99"),
           .id = FIELD_CONTENT_LENGTH },
         { .name = STR("Server"), .value = STR("x"), .id = FIELD_SERVER },
     };
@@ -638,10 +651,14 @@ static void fields_are_passed_on_but_those_of_a_connection(void **state)
     open_one();
     heard = hold;
     ask("GET / HTTP/1.1");
-    http_respond(&held->s, &(struct http_reply) {
-        .status = 299, .reason = STR("Odd"), .from = &from, .extra = &extra,
-        .extras = 1, .skip = 1ull << FIELD_SERVER, .body = BODY_LENGTH,
-        .length = 2 });
+    http_respond(&held->s, &(struct http_reply) { .status = 299,
+                                                  .reason = STR("Odd"),
+                                                  .from = &from,
+                                                  .extra = &extra,
+                                                  .extras = 1,
+                                                  .skip = 1ull << FIELD_SERVER,
+                                                  .body = BODY_LENGTH,
+                                                  .length = 2 });
     http_finish(&held->s, "ok", 2, STR_NULL);
     peer_take_all(&peer);
     next_reply(299, "ok");
@@ -737,8 +754,7 @@ static void a_sent_reply_cannot_be_taken_back(void **state)
 static void taking_back_leaves_earlier_output_alone(void **state)
 {
     static char value[4000];
-    struct header field = { .name = STR("X-Long"),
-                            .value = { value, 1000 } };
+    struct header field = { .name = STR("X-Long"), .value = { value, 1000 } };
     struct message from = { .headers = &field, .count = 1 };
     unsigned informed = 0;
     (void)state;
@@ -859,8 +875,9 @@ static void an_early_reply_to_a_short_body_keeps_the_connection(void **state)
     next_reply(403, "no");
     assert_false(has_field("Connection"));
     for (int i = 0; i < 10; i++)
-        send_text("0123456789012345678901234567890123456789"
-                  "012345678901234567890123456789012345678901234567890123456789");
+        send_text(
+            "0123456789012345678901234567890123456789"
+            "012345678901234567890123456789012345678901234567890123456789");
     assert_told("POST /1;body 0;over;");
     asked = NULL;
     assert_open();
@@ -902,7 +919,8 @@ static void an_endless_body_nobody_wants_is_not_read_for_ever(void **state)
     memcpy(chunk + 6 + 10000, "\r\n", 2);
     open_one();
     asked = refuse_early;
-    send_text("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    send_text(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     next_reply(403, "no");
     while (sent < 100 * sizeof(chunk) && !peer.eof) {
         sent += peer_give(&peer, chunk, sizeof(chunk));
@@ -938,7 +956,8 @@ static void stopping_a_body_after_its_reply_is_no_reset(void **state)
 
     open_tcp(&peer);
     asked = refuse_early;
-    peer_say(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
+    peer_say(&peer,
+             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
     for (int i = 0; i < 1000 && !calls; i++)
         turn(1);
     shutdown(peer.fd, SHUT_WR);
@@ -1044,16 +1063,18 @@ static void what_cannot_be_read_is_refused_once(void **state)
                    400);
     assert_refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505);
     assert_refused("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n"
-                   "\r\n", 501);
+                   "\r\n",
+                   501);
     assert_refused(long_text("GET /", 4096, " HTTP/1.1\r\nHost: a\r\n\r\n"),
                    414);
     assert_refused(long_text("GET /", 20000, " HTTP/1.1\r\nHost: a\r\n\r\n"),
                    414);
-    assert_refused(long_text("GET / HTTP/1.1\r\nHost: a\r\nX: ", 20000,
-                             "\r\n\r\n"), 431);
+    assert_refused(
+        long_text("GET / HTTP/1.1\r\nHost: a\r\nX: ", 20000, "\r\n\r\n"), 431);
     assert_int_equal(calls, 0);
     assert_refused("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked"
-                   "\r\n\r\nzz\r\n", 400);
+                   "\r\n\r\nzz\r\n",
+                   400);
     assert_int_equal(calls, 1);
 }
 
@@ -1106,7 +1127,8 @@ static void a_body_over_the_limit_is_refused(void **state)
                    413);
     assert_int_equal(calls, 0);
     assert_refused("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked"
-                   "\r\n\r\n6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n", 413);
+                   "\r\n\r\n6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n",
+                   413);
     assert_told("refused 413;POST /;refused 413;aborted;");
     heard = answer_body;
     open_one();
@@ -1127,6 +1149,32 @@ static void short_memory_refuses_new_calls(void **state)
     assert_refused("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 503);
     budget_give(1 << 20);
     budget_set_limit(0);
+}
+
+static void a_refused_head_request_gets_no_body(void **state)
+{
+    struct reply r;
+    (void)state;
+
+    open_one();
+    send_text(long_text("HEAD /", 4096, " HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_true(peer_reply(&peer, METHOD_HEAD, &r));
+    assert_int_equal(r.status, 414);
+    assert_closed();
+    peer_done(&peer);
+    open_one();
+    send_text("HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+              "zz\r\n");
+    assert_true(peer_reply(&peer, METHOD_HEAD, &r));
+    assert_int_equal(r.status, 400);
+    assert_closed();
+    peer_done(&peer);
+    open_one();
+    heard = answer_path;
+    ask("HEAD / HTTP/1.1");
+    assert_true(peer_reply(&peer, METHOD_HEAD, &r));
+    send_text("nonsense\n"); /* whatever this was */
+    next_reply(400, "{\"refused\":true}");
 }
 
 static void a_broken_body_after_the_reply_began_is_a_cut(void **state)
@@ -1451,41 +1499,70 @@ static void draining_ends_idle_connections_soon(void **state)
     assert_int_equal(conns.count, 0);
 }
 
-static void the_oldest_idle_connections_are_shed_first(void **state)
+/* 0 and 3 have not asked yet, 1 waits for its reply, 2 and 4 have had one. */
+static void who_does_least_makes_room_first(void **state)
 {
+    static const int order[] = { 2, 4, 0, 3 };
     struct peer all[5];
     (void)state;
 
-    heard = hold;
     for (int i = 0; i < 5; i++) {
-        open_as(&all[i], SOCK_STREAM, 0, "192.0.2.7");
-        if (i == 1) /* this one is busy */
+        heard = i == 1 ? hold : answer_path;
+        open_as(&all[i], SOCK_STREAM, 0, i == 3 ? "192.0.2.8" : "192.0.2.7");
+        if (i == 1 || i == 2 || i == 4)
             peer_say(&all[i], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        pass(10);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(http_shed(&conns, 1, NULL), 1);
+        assert_int_equal(conns_ended, i + 1); /* told at once */
         turn(1);
+        for (int k = 0; k <= i; k++) {
+            peer_take_all(&all[order[k]]);
+            assert_true(all[order[k]].eof || all[order[k]].reset);
+        }
+        for (int k = i + 1; k < 4; k++) {
+            peer_take_all(&all[order[k]]);
+            assert_false(all[order[k]].eof || all[order[k]].reset);
+        }
     }
-    assert_int_equal(conns.count, 5);
-    assert_int_equal(http_shed_idle(&conns, 2), 2);
-    turn(1);
-    assert_int_equal(conns.count, 3);
-    for (int i = 0; i < 5; i++) {
-        peer_take_all(&all[i]);
-        assert_int_equal(all[i].eof, i == 0 || i == 2);
-    }
-    assert_int_equal(http_shed_idle(&conns, 10), 2);
-    assert_int_equal(http_shed_idle(&conns, 10), 0);
-    turn(1);
+    assert_int_equal(http_shed(&conns, 10, NULL), 0);
     assert_int_equal(conns.count, 1);
     assert_int_equal(conns_ended, 4);
     for (int i = 0; i < 5; i++)
         peer_done(&all[i]);
     turn(3);
     assert_int_equal(conns.count, 0);
+    assert_int_equal(conns_ended, 5);
+}
+
+static void only_an_address_makes_room_for_itself(void **state)
+{
+    struct peer all[4];
+    (void)state;
+
+    for (int i = 0; i < 4; i++) {
+        open_as(&all[i], SOCK_STREAM, 0, i % 2 ? "192.0.2.8" : "192.0.2.7");
+        pass(10);
+    }
+    assert_int_equal(http_shed(&conns, 10, (uint8_t[16]) { 1 }), 0);
+    assert_int_equal(
+        http_shed(&conns, 10,
+                  (uint8_t[16]) { [10] = 0xff, 0xff, 192, 0, 2, 8 }),
+        2);
+    turn(1);
+    assert_int_equal(conns.count, 2);
+    assert_int_equal(ended_ip[15], 8);
+    for (int i = 0; i < 4; i++)
+        peer_done(&all[i]);
+    turn(3);
 }
 
 static void each_connection_is_counted_out_once(void **state)
 {
-    uint8_t want[16] = { [10] = 0xff, [11] = 0xff,
-                         [12] = 192, [13] = 0, [14] = 2, [15] = 7 };
+    uint8_t want[16] = {
+        [10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 7
+    };
     (void)state;
 
     for (int i = 0; i < 3; i++) {
@@ -1627,6 +1704,7 @@ int main(void)
         TEST(too_many_fields_are_refused),
         TEST(a_body_over_the_limit_is_refused),
         TEST(short_memory_refuses_new_calls),
+        TEST(a_refused_head_request_gets_no_body),
         TEST(a_broken_body_after_the_reply_began_is_a_cut),
         TEST(a_client_may_close_its_side_and_read),
         TEST(closing_in_a_head_or_body_is_a_bad_request),
@@ -1646,7 +1724,8 @@ int main(void)
         TEST(a_slow_call_is_not_the_clients_fault),
         TEST(draining_ends_each_connection_with_its_reply),
         TEST(draining_ends_idle_connections_soon),
-        TEST(the_oldest_idle_connections_are_shed_first),
+        TEST(who_does_least_makes_room_first),
+        TEST(only_an_address_makes_room_for_itself),
         TEST(each_connection_is_counted_out_once),
         TEST(a_balancer_names_the_client),
         TEST(others_name_nobody),

@@ -125,13 +125,13 @@ static void turn(unsigned times)
 }
 
 /* Until something is so, in turns that wait for the other end for real. */
-#define turn_until(what)                          \
-    do {                                          \
-        time_is_real = true;                      \
+#define turn_until(what)                             \
+    do {                                             \
+        time_is_real = true;                         \
         for (int i_ = 0; !(what) && i_ < 5000; i_++) \
-            loop_turn(loop, 1);                   \
-        time_is_real = false;                     \
-        assert_true(what);                        \
+            loop_turn(loop, 1);                      \
+        time_is_real = false;                        \
+        assert_true(what);                           \
     } while (0)
 
 static int end(void **state)
@@ -669,7 +669,8 @@ static void open_tls(bool later)
 
     assert_int_equal(conn_connect(&a.c, loop, &at,
                                   tls_connect(client_tls, STR("localhost")),
-                                  &ops), ERR_OK);
+                                  &ops),
+                     ERR_OK);
     assert_int_equal(sock_accept(listening, &fd, &who), ERR_OK);
     assert_int_equal(conn_accept(&b.c, loop, fd, accepting, &ops), ERR_OK);
     close(listening);

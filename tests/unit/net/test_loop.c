@@ -504,8 +504,8 @@ static void no_post_is_slept_through(void **state)
         all[i].last.task.run = count_last;
         for (int k = 0; k < BURST; k++)
             all[i].jobs[k].task.run = count_job;
-        assert_int_equal(pthread_create(&all[i].thread, NULL, post_when_told,
-                                        &all[i]), 0);
+        assert_int_equal(
+            pthread_create(&all[i].thread, NULL, post_when_told, &all[i]), 0);
     }
     for (unsigned i = 1; i <= 100 && longest_us < 1900000; i++) {
         atomic_store(&go, 2 * i - 1);

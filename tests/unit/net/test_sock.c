@@ -49,10 +49,22 @@ static void addresses_are_read_as_people_write_them(void **state)
 static void what_is_no_address_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "",          ":",          "127.0.0.1", "127.0.0.1:",
-        "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1",
-        "127.0.0.1:1x", "[::1]",   "[::1:80",   "example.com:80",
-        "1.2.3:80",  "256.1.1.1:80", "unix:",   "tcp://127.0.0.1:80",
+        "",
+        ":",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:+1",
+        "127.0.0.1: 1",
+        "127.0.0.1:1x",
+        "[::1]",
+        "[::1:80",
+        "example.com:80",
+        "1.2.3:80",
+        "256.1.1.1:80",
+        "unix:",
+        "tcp://127.0.0.1:80",
         "127.0.0.1:80:80",
     };
     struct address a;
@@ -71,8 +83,7 @@ static void a_unix_path_must_fit_and_hold_no_nul(void **state)
 
     memset(text + 6, 'a', sizeof(text) - 6);
     assert_int_equal(sock_parse(str_from(text, most), &a), ERR_OK);
-    assert_int_equal(strlen(((struct sockaddr_un *)&a.sa)->sun_path),
-                     most - 5);
+    assert_int_equal(strlen(((struct sockaddr_un *)&a.sa)->sun_path), most - 5);
     assert_int_equal(sock_parse(str_from(text, most + 1), &a), ERR_INVALID);
     text[8] = 0;
     assert_int_equal(sock_parse(str_from(text, 20), &a), ERR_INVALID);
