@@ -83,10 +83,10 @@ static void put_hex8(char *out, uint32_t bits)
 }
 
 /* A random UUID, version 4. */
-static struct str new_id(struct exchange *x)
+static struct str new_id(struct worker *w, struct arena *arena)
 {
-    char *out = arena_raw(x->s.arena, 36), digits[32];
-    uint64_t a = rng_next(&x->worker->rng), b = rng_next(&x->worker->rng);
+    char *out = arena_raw(arena, 36), digits[32];
+    uint64_t a = rng_next(&w->rng), b = rng_next(&w->rng);
 
     put_hex8(digits, (uint32_t)a);
     put_hex8(digits + 8, (uint32_t)(a >> 32));
@@ -110,7 +110,7 @@ static void identify(struct exchange *x)
 {
     struct str id = message_value(&x->s.request, FIELD_ACTIVITYID);
 
-    x->activityid = good_id(id) ? id : new_id(x);
+    x->activityid = good_id(id) ? id : new_id(x->worker, x->s.arena);
     exchange_add_field(x, STR("activityid"), x->activityid);
 }
 
@@ -358,20 +358,53 @@ static void on_end(struct http_stream *s)
         worker_unpin(w, x->api);
 }
 
-/* A request nobody could read. The text lives until the next one of this
- * thread. */
-static void on_refused(struct http_conn *c, unsigned status, struct str *body,
-                       struct str *content_type)
+/* A line of the access log for a call that never became an exchange. */
+static void log_refused(struct worker *w, struct http_conn *c, unsigned status,
+                        const struct message *m, struct str id, size_t bytes)
+{
+    const struct client_address *peer = http_conn_peer(c);
+    struct access_entry e = {
+        .wall_us = loop_wall_us(w->loop),
+        .client = str_from(peer->text, peer->text_len),
+        .status = status,
+        .bytes_out = bytes,
+        .activityid = id,
+        .refusal = str_z(refusal_of_status(status)->code),
+        .request = m,
+    };
+
+    if (m) {
+        e.method = m->method_text;
+        e.target = m->target;
+        e.minor = m->minor;
+    }
+    access_log_append(w->log, w->snapshot->log_format, &e);
+}
+
+/* A request nobody could read, or take. The texts live until the next one of
+ * this thread. */
+static void on_refused(struct http_conn *c, unsigned status,
+                       const struct message *m, struct http_stream *s,
+                       struct str *body, struct str *content_type,
+                       struct header *field)
 {
     struct worker *w = this_worker;
-    const struct settings *s = w->snapshot->settings;
+    const struct settings *conf = w->snapshot->settings;
+    struct str id = m ? message_value(m, FIELD_ACTIVITYID) : STR_NULL;
 
-    (void)c;
     arena_free(w->refusal);
     w->refusal = arena_new();
+    if (s)
+        id = of(s)->activityid;
+    else if (!good_id(id))
+        id = new_id(w, w->refusal);
     *body = refusal_body(w->refusal, refusal_of_status(status), false,
-                         (enum errors)s->gateway.errors, content_type);
+                         (enum errors)conf->gateway.errors, content_type);
+    field->name = STR("activityid");
+    field->value = id;
     metrics_add(&w->metrics->requests_refused, 1);
+    if (!s && w->snapshot->log_format)
+        log_refused(w, c, status, m, id, body->len);
 }
 
 const struct http_handler exchange_handler = {

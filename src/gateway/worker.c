@@ -17,6 +17,7 @@
 #include "gateway/gateway_internal.h"
 
 enum { ACCEPTS_PER_TURN = 64, REST_MS = 50, UNEVEN = 8, SHED = 16 };
+enum { SHED_IDLE_MS = 1000, SHED_BODY_MS = 5000 };
 
 _Thread_local struct worker *this_worker;
 
@@ -50,6 +51,8 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->index = index;
     w->loop = loop_new();
     w->conns.loop = w->loop;
+    w->conns.shed_idle_ms = SHED_IDLE_MS;
+    w->conns.shed_body_ms = SHED_BODY_MS;
     w->metrics = metrics_thread_new();
     w->log = access_log_new(w->loop, NULL);
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -243,11 +243,13 @@ static void close_now(struct http_conn *c)
 }
 
 /* A request that cannot be read is answered once, and nothing after it. */
-static void refuse(struct http_conn *c, unsigned status, const char *what)
+static void refuse_head(struct http_conn *c, unsigned status, const char *what,
+                        const struct message *m)
 {
     const struct http_handler *h = c->server->handler;
     struct str body = STR_NULL, type = STR("application/json");
-    char head[512];
+    struct header field = { .name = STR_NULL };
+    char head[1024];
     const char *date = loop_http_date(c->conn.loop);
     int n;
 
@@ -265,17 +267,27 @@ static void refuse(struct http_conn *c, unsigned status, const char *what)
     if (c->stream)
         c->stream->status = (uint16_t)status;
     if (h->on_refused)
-        h->on_refused(c, status, &body, &type);
+        h->on_refused(c, status, m, c->stream, &body, &type, &field);
     n = snprintf(head, sizeof(head),
                  "HTTP/1.1 %u %.*s\r\nDate: %s\r\nContent-Type: %.*s\r\n"
-                 "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                 "Content-Length: %zu\r\nConnection: close\r\n",
                  status, STR_ARG(status_reason(status)), date, STR_ARG(type),
                  body.len);
+    if (field.name.len)
+        n += snprintf(head + n, sizeof(head) - (size_t)n, "%.*s: %.*s\r\n",
+                      STR_ARG(field.name), STR_ARG(field.value));
+    n += snprintf(head + n, sizeof(head) - (size_t)n, "\r\n");
+    must(n < (int)sizeof(head));
     conn_write(&c->conn, head, (size_t)n);
     if (body.len && !c->head)
         conn_write(&c->conn, body.p, body.len);
     end_stream(c, true);
     linger(c);
+}
+
+static void refuse(struct http_conn *c, unsigned status, const char *what)
+{
+    refuse_head(c, status, what, NULL);
 }
 
 /* Reading */
@@ -338,18 +350,18 @@ static void begin_stream(struct http_conn *c, const char *p, size_t len)
     m->capacity = m->count;
     c->head = m->method == METHOD_HEAD;
     if (m->target.len > l->target_size) {
+        refuse_head(c, 414, "the request target is too long", m);
         arena_free(a);
-        refuse(c, 414, "the request target is too long");
         return;
     }
     if (l->body_size && m->body == BODY_LENGTH && m->length > l->body_size) {
+        refuse_head(c, 413, "the body is too large", m);
         arena_free(a);
-        refuse(c, 413, "the body is too large");
         return;
     }
     if (budget_tight()) {
+        refuse_head(c, 503, "memory is short", m);
         arena_free(a);
-        refuse(c, 503, "memory is short");
         return;
     }
     if (m->body == BODY_LENGTH && m->length == 0)
@@ -1150,18 +1162,20 @@ void http_drain(struct http_conns *all)
     }
 }
 
-/* How readily a connection is given up: 0 not at all. */
+/* How readily a connection is given up: 0 not at all. Idle ones count no less
+ * than those who never said a word: a busy client's are idle for moments only,
+ * so age tells them apart. */
 static int shed_rank(const struct http_conn *c)
 {
+    uint64_t age = loop_now_ms(c->conn.loop) - c->since_ms;
+
     if (c->conn.state == CONN_CLOSED)
         return 0;
-    if (is_idle(c) && c->served)
-        return 4;
     if (c->conn.state == CONN_HANDSHAKE || c->in == IN_PROXY ||
         (c->in == IN_HEAD && !c->stream) || c->in == IN_LINGER)
-        return 3;
+        return age >= c->all->shed_idle_ms ? 2 : 0;
     if (c->in == IN_BODY && !c->conn.paused)
-        return 2;
+        return age >= c->all->shed_body_ms ? 1 : 0;
     return 0;
 }
 

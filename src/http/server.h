@@ -32,10 +32,14 @@ struct http_handler {
     void (*on_body_end)(struct http_stream *s, struct str trailers);
     void (*on_drained)(struct http_stream *s);
     void (*on_end)(struct http_stream *s);
-    /* The reply to a request that could not be read (status of h1_error, or
-     * 408, 503): fills r. NULL: an empty body. */
+    /* The reply to a request that could not be read or taken (status of
+     * h1_error, or 408, 413, 503): its body and type, and a further field. m:
+     * its head when that was read, else NULL; s: its stream when it had become
+     * one (on_end() follows), else NULL. NULL: an empty body. */
     void (*on_refused)(struct http_conn *c, unsigned status,
-                       struct str *body, struct str *content_type);
+                       const struct message *m, struct http_stream *s,
+                       struct str *body, struct str *content_type,
+                       struct header *field);
     void *arg; /* the handler's own */
 };
 
@@ -150,6 +154,9 @@ struct http_conns {
     uint32_t count; /* written by the thread, read by any */
     _Atomic uint32_t shared_count;
     bool draining;
+    /* Who waited less is not given up by http_shed(): a burst of newcomers
+     * must not push out those who are at work. */
+    uint32_t shed_idle_ms, shed_body_ms;
 };
 /* Takes over an accepted descriptor. */
 void http_accept(struct http_conns *all, struct http_server *server, int fd,
@@ -157,9 +164,9 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
 /* Each connection ends with its next reply; one that stays idle, after a
  * second. */
 void http_drain(struct http_conns *all);
-/* Makes room: closes up to n connections, first idle ones, then those whose
+/* Makes room: closes up to n connections, first those that are idle or whose
  * head or TLS handshake is not whole, then those whose body comes in; of equal
- * ones the oldest. ip: only of that address, NULL: of any. on_conn_end() is
+ * ones the longest waiting. ip: only of that address, NULL: of any. on_conn_end() is
  * called at once. Returns how many. */
 unsigned http_shed(struct http_conns *all, unsigned n, const uint8_t *ip);
 /* Ends all at once. */

@@ -121,11 +121,16 @@ static void on_end(struct http_stream *s)
     ended++;
 }
 
-static void on_refused(struct http_conn *c, unsigned status, struct str *body,
-                       struct str *type)
+static void on_refused(struct http_conn *c, unsigned status,
+                       const struct message *m, struct http_stream *s,
+                       struct str *body, struct str *content_type,
+                       struct header *field)
 {
+    (void)m;
+    (void)s;
+    (void)field;
     (void)c;
-    (void)type;
+    (void)content_type;
     must(status >= 400 && status < 600);
     *body = STR("refused");
 }

@@ -25,7 +25,7 @@ import { HeldStream, Traffic, ask } from './lib/traffic.mjs';
 import { Watch } from './lib/watch.mjs';
 
 const TOTAL_MS = share(3 / 4);
-const ATTACK_MS = Math.min(60000, TOTAL_MS / 4); // a short soak has some, too
+const ATTACK_MS = Math.min(60000, TOTAL_MS / 12); // a short soak has all kinds, too
 const CHANGE_MS = 5000;
 const THREADS = 2;
 const NAME = 'backend.soak.test';
@@ -223,6 +223,8 @@ test('A gateway answers every call right while all around it goes wrong', async 
     for (const kind of traffic.byKind.values())
         assert.ok(kind.done > 0 || kind.name === 'hostile', `no call of kind ${kind.name} was answered`);
     assert.equal(hostile.played.size, cases.size, 'some hostile answers were never played');
+    assert.ok(attacked >= Math.min(TOTAL_MS / ATTACK_MS, 12) / 2, `only ${attacked} attacks`);
+    assert.ok(changes.made >= TOTAL_MS / CHANGE_MS / 2, `only ${changes.made} changes`);
     assert.ok(names.asked > TOTAL_MS / 10000, 'the name was hardly ever asked for');
 });
 

@@ -141,7 +141,7 @@ test(`A gateway that is killed ${ROUNDS} times serves again within a second`, as
     assert.deepEqual(backend.malformed, []);
 });
 
-test('A gateway whose own state folder was killed in as it was made makes it whole', async () => {
+test('A gateway that was killed while it made its state folder makes it whole', async () => {
     const { stateDir } = gateway;
 
     await kill();
