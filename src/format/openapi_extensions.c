@@ -181,6 +181,10 @@ static void one_key(struct oas_load *l, struct oas_at at, enum oas_place place,
 
     if (!k) {
         warn_unknown(l, at);
+    } else if (k->treatment == USED && !(k->places & place) &&
+               str_is(at.json->key, "x-wso2-transports")) {
+        /* It narrows who may call: passing over it would open the API. */
+        oas_add_unenforced(l, at, str_z(k->name), where, false);
     } else if (k->treatment == USED && !(k->places & place)) {
         oas_warn(l, at, "\"%s\" is ignored here: it belongs %s%s", k->name,
                  k->places & OAS_AT_OPERATION ? "into an operation or " : "",

@@ -509,7 +509,8 @@ static const struct conf_field gateway_fields[] = {
               "are open. Default: tollgate where that account exists, else "
               "nobody; root stays root. Files of the configuration stay "
               "readable for reloads, ports below 1024 can still be opened; "
-              "Unix sockets of backends must let this account connect." },
+              "Unix sockets of backends are reached even where this account "
+              "may not." },
     { .name = "trusted_proxies",
       .type = CONF_STRINGS,
       .at = GATEWAY(trusted_proxies),

@@ -154,7 +154,7 @@ async function attackOnce() {
     const [name, attack] = Object.entries(attacks)[attacked++ % Object.keys(attacks).length];
     const { level } = watch;
 
-    await underAttack({ diagnostic: (text) => say(`attack, ${name}: ${text}`) }, { gateway, probe, path: '/probe/x', attack: () => attack(gateway) })
+    await underAttack({ diagnostic: (text) => say(`attack, ${name}: ${text}`) }, { gateway, probe, path: '/probe/x', attack: () => Promise.all([attack(gateway), pause(2000)]) })
         .catch((error) => {
             throw new Error(`under attack by ${name}: ${error.message}`);
         });

@@ -171,6 +171,8 @@ static int begin(void **state)
     loop = loop_new();
     memset(&conns, 0, sizeof(conns));
     conns.loop = loop;
+    conns.shed_idle_ms = 100;
+    conns.shed_body_ms = 1000;
     handler = (struct http_handler) {
         .stream_size = sizeof(struct call),
         .on_request = on_request,
@@ -1518,6 +1520,7 @@ static void who_was_silent_longest_makes_room_first(void **state)
             peer_say(&all[i], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         pass(60);
     }
+    pass(100);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(http_shed(&conns, 1, NULL), 1);
         assert_int_equal(conns_ended, i + 1); /* told at once */
@@ -1541,6 +1544,23 @@ static void who_was_silent_longest_makes_room_first(void **state)
     assert_int_equal(conns_ended, 5);
 }
 
+static void who_has_just_come_or_moves_on_is_not_given_up(void **state)
+{
+    (void)state;
+
+    server.limits.rate_ms = 0;
+    open_one();
+    assert_int_equal(http_shed(&conns, 1, NULL), 0);
+    pass(90);
+    assert_int_equal(http_shed(&conns, 1, NULL), 0);
+    send_text("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    pass(900);
+    assert_int_equal(http_shed(&conns, 1, NULL), 0);
+    pass(200);
+    assert_int_equal(http_shed(&conns, 1, NULL), 1);
+    assert_told("POST /;aborted;");
+}
+
 static void only_an_address_makes_room_for_itself(void **state)
 {
     struct peer all[4];
@@ -1548,8 +1568,8 @@ static void only_an_address_makes_room_for_itself(void **state)
 
     for (int i = 0; i < 4; i++) {
         open_as(&all[i], SOCK_STREAM, 0, i % 2 ? "192.0.2.8" : "192.0.2.7");
-        pass(10);
     }
+    pass(150);
     assert_int_equal(http_shed(&conns, 10, (uint8_t[16]) { 1 }), 0);
     assert_int_equal(
         http_shed(&conns, 10,
@@ -1730,6 +1750,7 @@ int main(void)
         TEST(draining_ends_each_connection_with_its_reply),
         TEST(draining_ends_idle_connections_soon),
         TEST(who_was_silent_longest_makes_room_first),
+        TEST(who_has_just_come_or_moves_on_is_not_given_up),
         TEST(only_an_address_makes_room_for_itself),
         TEST(each_connection_is_counted_out_once),
         TEST(a_balancer_names_the_client),
