@@ -32,7 +32,7 @@
 
 /* Visible for the inline functions only; nobody else looks inside. */
 struct arena {
-    char *at, *end; /* room of the current block, both aligned */
+    char *at, *end;             /* room of the current block, both aligned */
     struct arena_block *blocks; /* all but the first, newest first */
     struct arena_call *calls;   /* deferred, newest first */
     size_t held;

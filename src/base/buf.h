@@ -36,7 +36,7 @@ void buf_drop(struct buf *b, size_t n);
 
 static inline struct str buf_view(const struct buf *b)
 {
-    return (struct str){ b->p, b->len };
+    return (struct str) { b->p, b->len };
 }
 
 #endif

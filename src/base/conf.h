@@ -45,12 +45,12 @@ struct conf_list {
 struct conf_field {
     const char *name;
     enum conf_type type;
-    size_t at; /* offsetof */
+    size_t at;         /* offsetof */
     uint64_t min, max; /* U64, SIZE, DURATION_MS; max 0: no upper bound */
-    const char *def; /* as it would be written; NULL: zero, empty, false */
-    const char *const *choices; /* ENUM: names, NULL at the end */
+    const char *def;   /* as it would be written; NULL: zero, empty, false */
+    const char *const *choices;      /* ENUM: names, NULL at the end */
     const struct conf_field *fields; /* SECTION, SECTIONS */
-    size_t item_size; /* SECTIONS */
+    size_t item_size;                /* SECTIONS */
     bool required; /* must be present (in SECTIONS items, mostly) */
     /* SECTIONS: a plain string item stands for a section with just this
      * field set ("- petstore.yaml" for "- {path: petstore.yaml}"). */

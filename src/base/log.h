@@ -21,18 +21,17 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...)
 void log_call(enum log_level level, const char *area, struct str activityid,
               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-#define log_debug(area, ...)                          \
-    do {                                              \
-        if (log_wants(LOG_DEBUG))                     \
-            log_write(LOG_DEBUG, area, __VA_ARGS__);  \
+#define log_debug(area, ...)                         \
+    do {                                             \
+        if (log_wants(LOG_DEBUG))                    \
+            log_write(LOG_DEBUG, area, __VA_ARGS__); \
     } while (0)
 #define log_info(area, ...) log_write(LOG_INFO, area, __VA_ARGS__)
 #define log_warn(area, ...) log_write(LOG_WARN, area, __VA_ARGS__)
 #define log_error(area, ...) log_write(LOG_ERROR, area, __VA_ARGS__)
 
 /* A broken invariant stops the process, in production too. */
-#define must(cond) \
-    ((cond) ? (void)0 : must_fail(#cond, __FILE__, __LINE__))
+#define must(cond) ((cond) ? (void)0 : must_fail(#cond, __FILE__, __LINE__))
 _Noreturn void must_fail(const char *what, const char *file, int line);
 
 #endif

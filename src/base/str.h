@@ -18,19 +18,19 @@ struct str {
     size_t len;
 };
 
-#define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
-#define STR_NULL ((struct str){ NULL, 0 })
+#define STR(literal) ((struct str) { "" literal, sizeof(literal) - 1 })
+#define STR_NULL ((struct str) { NULL, 0 })
 /* For printf("%.*s"). */
 #define STR_ARG(s) (int)(s).len, (s).p ? (s).p : ""
 
 static inline struct str str_from(const char *p, size_t len)
 {
-    return (struct str){ p, len };
+    return (struct str) { p, len };
 }
 
 static inline struct str str_z(const char *z)
 {
-    return (struct str){ z, z ? strlen(z) : 0 };
+    return (struct str) { z, z ? strlen(z) : 0 };
 }
 
 static inline bool str_eq(struct str a, struct str b)
@@ -63,13 +63,13 @@ static inline bool str_ends(struct str s, struct str suffix)
 
 static inline struct str str_skip(struct str s, size_t n)
 {
-    return n >= s.len ? (struct str){ s.p ? s.p + s.len : NULL, 0 }
-                      : (struct str){ s.p + n, s.len - n };
+    return n >= s.len ? (struct str) { s.p ? s.p + s.len : NULL, 0 }
+                      : (struct str) { s.p + n, s.len - n };
 }
 
 static inline struct str str_head(struct str s, size_t n)
 {
-    return n >= s.len ? s : (struct str){ s.p, n };
+    return n >= s.len ? s : (struct str) { s.p, n };
 }
 
 /* ASCII case-insensitive equality. */

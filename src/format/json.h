@@ -28,12 +28,12 @@ enum json_type {
 
 struct json {
     enum json_type type;
-    bool boolean;      /* BOOL */
-    uint32_t line;     /* where it began, from 1 */
-    uint32_t count;    /* ARRAY, OBJECT: members */
-    struct str text;   /* STRING: decoded; NUMBER: as written */
-    struct str key;    /* as a member of an object: its name, decoded */
-    uint32_t key_line; /* and the line of that name */
+    bool boolean;              /* BOOL */
+    uint32_t line;             /* where it began, from 1 */
+    uint32_t count;            /* ARRAY, OBJECT: members */
+    struct str text;           /* STRING: decoded; NUMBER: as written */
+    struct str key;            /* as a member of an object: its name, decoded */
+    uint32_t key_line;         /* and the line of that name */
     struct json *first, *last; /* ARRAY, OBJECT: members in order */
     struct json *next;         /* the next member of the same parent */
     struct map *index; /* OBJECT with many members; private to json_get() */

@@ -52,8 +52,7 @@ static void ready(struct http_stream *s)
                        ok            ? "ready"
                        : g->draining ? "draining"
                                      : "starting",
-                       (unsigned long long)g->number,
-                       now ? now->api_count : 0,
+                       (unsigned long long)g->number, now ? now->api_count : 0,
                        now ? now->operation_count : 0,
                        now && now->settings->gateway.security_off ? "off"
                                                                   : "on"));
@@ -76,8 +75,8 @@ static uint64_t resident_bytes(void)
 static void view_loops(struct gateway *g, struct arena *a,
                        struct metrics_view *v)
 {
-    struct metrics_loop *loops = arena_alloc(a, g->worker_count *
-                                                    sizeof(*loops) + 1);
+    struct metrics_loop *loops =
+        arena_alloc(a, g->worker_count * sizeof(*loops) + 1);
 
     for (unsigned i = 0; i < g->worker_count; i++) {
         loops[i].connections = atomic_load(&g->workers[i]->conns.shared_count);
@@ -175,10 +174,11 @@ static void metrics(struct http_stream *s)
     struct snapshot *now = atomic_load(&g->snapshot);
     struct header type = { .name = STR("Content-Type"),
                            .value = str_z(METRICS_CONTENT_TYPE) };
-    struct http_reply r = { .status = 200, .extra = &type, .extras = 1,
-                            .body = BODY_CLOSE };
+    struct http_reply r = {
+        .status = 200, .extra = &type, .extras = 1, .body = BODY_CLOSE
+    };
 
-    x->view = (struct metrics_view){
+    x->view = (struct metrics_view) {
         .version = str_z(g->version),
         .commit = str_z(g->commit),
         .start_s = g->start_s,
@@ -206,10 +206,8 @@ static const struct route {
     const char *path;
     void (*fn)(struct http_stream *s);
 } routes[] = {
-    { "/health", health },
-    { "/ready", ready },
-    { "/metrics", metrics },
-    { "/server-startup-healthcheck", ready },
+    { "/health", health },   { "/ready", ready },
+    { "/metrics", metrics }, { "/server-startup-healthcheck", ready },
     { NULL, NULL },
 };
 
@@ -227,8 +225,7 @@ static void on_body_end(struct http_stream *s, struct str trailers)
             r->fn(s);
             return;
         }
-    reply(s, 404, "text/plain",
-          STR("here are /health, /ready and /metrics\n"));
+    reply(s, 404, "text/plain", STR("here are /health, /ready and /metrics\n"));
 }
 
 static void on_request(struct http_stream *s)
@@ -286,7 +283,7 @@ static struct http_server *admin_server(struct gateway *g)
     struct http_server *s = x_new(sizeof(*s));
     struct http_handler *h = x_new(sizeof(*h));
 
-    *h = (struct http_handler){
+    *h = (struct http_handler) {
         .stream_size = sizeof(struct admin_stream),
         .on_request = on_request,
         .on_body = on_body,
@@ -298,10 +295,17 @@ static struct http_server *admin_server(struct gateway *g)
     s->refs = 1;
     s->handler = h;
     s->on_free = free_server;
-    s->limits = (struct http_limits){
-        .head_size = 16384, .target_size = 4096, .headers = 64,
-        .body_size = 65536, .pipelined = 16384, .head_ms = 10000,
-        .idle_ms = 60000, .rate_ms = 10000, .rate = 100, .linger_ms = 1000,
+    s->limits = (struct http_limits) {
+        .head_size = 16384,
+        .target_size = 4096,
+        .headers = 64,
+        .body_size = 65536,
+        .pipelined = 16384,
+        .head_ms = 10000,
+        .idle_ms = 60000,
+        .rate_ms = 10000,
+        .rate = 100,
+        .linger_ms = 1000,
     };
     return s;
 }

@@ -65,9 +65,9 @@ static enum err add_member(struct compile *c, struct cluster *k,
     m->weight = e->weight ? e->weight : 1;
     k->weights += m->weight;
     if (c->upstreams) {
-        enum err bad = upstreams_get(c->upstreams, &e->url, config,
-                                     &c->conf->upstreams, c->doc->file,
-                                     e->line, c->ps, &m->endpoint);
+        enum err bad =
+            upstreams_get(c->upstreams, &e->url, config, &c->conf->upstreams,
+                          c->doc->file, e->line, c->ps, &m->endpoint);
 
         if (bad)
             return bad;
@@ -84,8 +84,8 @@ static void set_times(struct cluster *k, const struct gateway_conf *conf)
     k->first_byte_ms = given ? given : u->first_byte_ms;
     k->stall_ms = given ? given : u->stall_ms;
     k->total_ms = u->total_ms;
-    k->retries = k->config.retry.count ? k->config.retry.count
-                                       : (uint32_t)u->retries;
+    k->retries =
+        k->config.retry.count ? k->config.retry.count : (uint32_t)u->retries;
     k->retry_percent = (uint32_t)u->retry_percent;
     /* Begins with ten retries to give, so the first calls may fail too. */
     atomic_store(&k->budget, 1000);
@@ -123,14 +123,13 @@ static struct cluster *make_cluster(struct compile *c,
 }
 
 /* One URL given by a person (`--upstream`, `upstream:`) in place of all. */
-static struct cluster *override(struct compile *c, struct str url)
+static struct cluster * override(struct compile *c, struct str url)
 {
     struct oas_endpoint e = { .text = url, .weight = 1 };
     struct oas_endpoints all = { .items = &e, .count = 1 };
     struct cluster *k;
 
-    if (url_parse(c->a, url, &e.url) || e.url.userinfo.len ||
-        e.url.has_query) {
+    if (url_parse(c->a, url, &e.url) || e.url.userinfo.len || e.url.has_query) {
         problem_error(c->ps, c->doc->file, 0,
                       "upstream must be a URL like http://127.0.0.1:8080/base, "
                       "got \"%.*s\"",
@@ -147,8 +146,8 @@ static struct cluster *override(struct compile *c, struct str url)
 static struct cluster *choose_cluster(struct compile *c,
                                       const struct oas_operation *o)
 {
-    struct str given = c->entry->upstream.len ? c->entry->upstream
-                                              : c->conf->upstream;
+    struct str given =
+        c->entry->upstream.len ? c->entry->upstream : c->conf->upstream;
 
     if (given.len) {
         if (!c->main_cluster)
@@ -243,8 +242,11 @@ static void check_security(struct compile *c, const struct oas_operation *o)
 static void compile_op(struct compile *c, const struct oas_operation *o)
 {
     struct op *op = &c->api->ops[c->api->op_count];
-    struct policy_input in = { .arena = c->a, .doc = c->doc, .operation = o,
-                               .conf = c->conf, .problems = c->ps };
+    struct policy_input in = { .arena = c->a,
+                               .doc = c->doc,
+                               .operation = o,
+                               .conf = c->conf,
+                               .problems = c->ps };
     enum err e;
 
     check_security(c, o);
@@ -263,8 +265,7 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
                       STR_ARG(o->method), STR_ARG(o->path));
     else if (e)
         problem_error(c->ps, o->file, o->line,
-                      "%.*s: the path has too many segments",
-                      STR_ARG(o->path));
+                      "%.*s: the path has too many segments", STR_ARG(o->path));
     c->api->op_count++;
 }
 
@@ -315,8 +316,13 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     struct compile *c = x_new(sizeof(*c));
     size_t errors = ps->errors;
 
-    *c = (struct compile){ .api = api, .a = a, .doc = doc, .entry = entry,
-                           .conf = conf, .upstreams = upstreams, .ps = ps };
+    *c = (struct compile) { .api = api,
+                            .a = a,
+                            .doc = doc,
+                            .entry = entry,
+                            .conf = conf,
+                            .upstreams = upstreams,
+                            .ps = ps };
     api->arena = a;
     api->content = content;
     api->file = arena_copy(a, doc->file);

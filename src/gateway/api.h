@@ -35,11 +35,11 @@ struct api {
     struct op_tree *tree;
     struct cors cors;
     struct cluster *clusters; /* all of its, for freeing */
-    struct str *files; /* it was made of */
+    struct str *files;        /* it was made of */
     size_t file_count;
     uint64_t entry_content; /* settings that shaped it */
-    bool in_use; /* by the snapshot being built */
-    bool fresh;  /* compiled for it */
+    bool in_use;            /* by the snapshot being built */
+    bool fresh;             /* compiled for it */
     struct api *next;
 };
 

@@ -21,7 +21,7 @@ void exchange_add_field(struct exchange *x, struct str name, struct str value)
 {
     must(x->field_count < REPLY_FIELDS_MAX);
     x->fields[x->field_count++] =
-        (struct header){ .name = name, .value = value };
+        (struct header) { .name = name, .value = value };
 }
 
 static bool is_soap(const struct message *m)
@@ -168,8 +168,7 @@ static void add_allow(struct exchange *x, uint32_t allowed)
             (void)buf_z(&b, ", ");
         (void)buf_str(&b, method_name(m));
     }
-    exchange_add_field(x, STR("Allow"),
-                       arena_copy(x->s.arena, buf_view(&b)));
+    exchange_add_field(x, STR("Allow"), arena_copy(x->s.arena, buf_view(&b)));
     buf_done(&b);
 }
 
@@ -281,8 +280,8 @@ static uint32_t series_of(struct exchange *x)
 
     if (!op) {
         if (!w->has_unmatched_series) {
-            w->unmatched_series = metrics_series(STR(""), STR(""), STR(""),
-                                                 STR(""));
+            w->unmatched_series =
+                metrics_series(STR(""), STR(""), STR(""), STR(""));
             w->has_unmatched_series = true;
         }
         return w->unmatched_series;
@@ -348,8 +347,8 @@ static void on_end(struct http_stream *s)
     if (x->op)
         for (uint32_t i = 0; i < x->next_step; i++)
             if (x->op->chain.steps[i].policy->on_end)
-                x->op->chain.steps[i].policy->on_end(
-                    x->op->chain.steps[i].conf, x);
+                x->op->chain.steps[i].policy->on_end(x->op->chain.steps[i].conf,
+                                                     x);
     if (x->held) {
         budget_give(x->held_cap);
         x_free(x->held);

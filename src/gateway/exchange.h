@@ -40,16 +40,16 @@ struct exchange {
     struct op *op;
     struct http_call call;
     struct cluster *cluster;
-    struct endpoint_thread *endpoint; /* of the present try */
+    struct endpoint_thread *endpoint;        /* of the present try */
     struct exchange *wait_next, **wait_prev; /* in its line */
     struct timer timer; /* hold, waiting for a connection, pause */
     struct str path;    /* normal form, all of it */
     struct str rest;    /* behind the context */
     struct str activityid;
     struct client_address client; /* by trusted forwarding fields */
-    struct str head; /* of the request to the backend, per try */
-    struct str trailers; /* of the request, safe ones */
-    char *held;      /* body bytes that wait, or may be sent again */
+    struct str head;              /* of the request to the backend, per try */
+    struct str trailers;          /* of the request, safe ones */
+    char *held; /* body bytes that wait, or may be sent again */
     uint32_t held_len, held_cap;
     uint64_t tried; /* members */
     uint64_t upstream_start_us, upstream_us;
@@ -63,12 +63,12 @@ struct exchange {
     uint32_t tries;
     uint16_t member;
     uint8_t state;
-    bool tls;       /* the client came over TLS */
-    bool believed;  /* what it says of clients behind it; set with client */
-    bool whole;     /* the request's body is all here or forwarded */
-    bool streamed;  /* more of it was sent than is held */
-    bool trial;     /* endpoint_result() is owed */
-    bool counted;   /* as outstanding at the endpoint */
+    bool tls;      /* the client came over TLS */
+    bool believed; /* what it says of clients behind it; set with client */
+    bool whole;    /* the request's body is all here or forwarded */
+    bool streamed; /* more of it was sent than is held */
+    bool trial;    /* endpoint_result() is owed */
+    bool counted;  /* as outstanding at the endpoint */
     bool paused_in, paused_out;
     bool drop_cors; /* the backend's own CORS fields */
 };

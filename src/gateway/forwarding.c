@@ -20,8 +20,7 @@ static bool parse_address(struct str text, struct client_address *out)
         text = str_from(text.p + 1, text.len - 2);
     if (text.len && text.p[0] == '[') {
         end = str_find(text, ']');
-        if (end == text.len ||
-            (end + 1 < text.len && text.p[end + 1] != ':'))
+        if (end == text.len || (end + 1 < text.len && text.p[end + 1] != ':'))
             return false;
         text = str_from(text.p + 1, end - 1);
     } else if (str_find(text, ':') == str_rfind(text, ':')) {
@@ -200,8 +199,8 @@ size_t forwarding_fields(struct exchange *x, enum forwarded how,
     }
     if (how == FORWARDED_RFC || how == FORWARDED_BOTH) {
         fields[n].name = STR("Forwarded");
-        fields[n++].value = append_peer(x, FIELD_FORWARDED,
-                                        forwarded_element(x, peer));
+        fields[n++].value =
+            append_peer(x, FIELD_FORWARDED, forwarded_element(x, peer));
     }
     return n;
 }

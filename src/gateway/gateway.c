@@ -58,15 +58,15 @@ static uint64_t max_descriptors(void)
 /* Ceilings that follow from the machine when nobody set them. */
 static void set_ceilings(struct gateway *g, const struct settings *s)
 {
-    uint64_t bytes = s->memory.limit ? s->memory.limit
-                                     : budget_machine_bytes();
+    uint64_t bytes = s->memory.limit ? s->memory.limit : budget_machine_bytes();
     uint64_t files = max_descriptors(), all, each;
 
     budget_set_limit(bytes / 10 * 6);
     all = s->gateway.limits.connections;
     if (!all)
-        all = files > 2048 ? files / 8 * 7 : files > 128 ? files / 2 - 32
-                                                         : files / 3;
+        all = files > 2048  ? files / 8 * 7
+              : files > 128 ? files / 2 - 32
+                            : files / 3;
     each = s->gateway.limits.connections_per_address;
     if (!each)
         each = all / 4 * 3;
@@ -165,15 +165,15 @@ static void warn_loud(const struct settings *s)
 static void warn_fixed(const struct gateway *g, const struct settings *s,
                        struct problems *ps)
 {
-    const struct snapshot *now = atomic_load(&((struct gateway *)(uintptr_t)g)
-                                                  ->snapshot);
+    const struct snapshot *now =
+        atomic_load(&((struct gateway *)(uintptr_t)g)->snapshot);
     const struct gateway_conf *old, *new = &s->gateway;
     const char *name = NULL;
 
     if (!now)
         return;
     old = &now->settings->gateway;
-    if (new->threads && new->threads != g->worker_count)
+    if (new->threads &&new->threads != g->worker_count)
         name = "threads";
     else if (!str_eq(new->user, old->user))
         name = "user";
@@ -196,8 +196,7 @@ static void set_private(struct gateway *g, const struct settings *s)
         return;
     if (a.sa.ss_family != AF_UNIX)
         upstreams_set_private(
-            g->upstreams,
-            ntohs(((const struct sockaddr_in *)&a.sa)->sin_port));
+            g->upstreams, ntohs(((const struct sockaddr_in *)&a.sa)->sin_port));
 }
 
 enum err gateway_load(struct gateway *g, struct arena *a,
@@ -277,8 +276,8 @@ void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg)
     g->draining = true;
     g->drained = done;
     g->drained_arg = arg;
-    g->drain_until_ms = loop_now_ms(g->main) +
-                        (s ? s->settings->gateway.timeouts.drain_ms : 0);
+    g->drain_until_ms =
+        loop_now_ms(g->main) + (s ? s->settings->gateway.timeouts.drain_ms : 0);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_drain(g->workers[i]);
     g->drain_timer.fire = look_drained;
@@ -344,8 +343,8 @@ static void describe_op(struct buf *text, const struct oas_operation *o)
     (void)buf_printf(text, "    %-7.*s %.*s  ", STR_ARG(o->method),
                      STR_ARG(o->path));
     if (!o->security_count)
-        (void)buf_z(text, o->security_disabled ? "open (security disabled)"
-                                               : "open");
+        (void)buf_z(text,
+                    o->security_disabled ? "open (security disabled)" : "open");
     for (size_t i = 0; i < o->security_count; i++) {
         (void)buf_z(text, i ? " or " : "requires ");
         if (!o->security[i].count)
@@ -361,8 +360,8 @@ static void describe_op(struct buf *text, const struct oas_operation *o)
 static void describe(struct buf *text, const struct openapi *doc,
                      const struct settings *s, const struct api_conf *entry)
 {
-    struct str upstream = entry->upstream.len ? entry->upstream
-                                              : s->gateway.upstream;
+    struct str upstream =
+        entry->upstream.len ? entry->upstream : s->gateway.upstream;
     struct str context = entry->context.len ? entry->context : doc->context;
     size_t open = 0;
 
@@ -382,8 +381,9 @@ static void describe(struct buf *text, const struct openapi *doc,
         open += !doc->operations[i].security_count;
     }
     if (s->gateway.security_off && open < doc->operation_count)
-        (void)buf_printf(text, "    security is off: %zu operations that "
-                               "require something are open\n",
+        (void)buf_printf(text,
+                         "    security is off: %zu operations that "
+                         "require something are open\n",
                          doc->operation_count - open);
 }
 
@@ -394,9 +394,8 @@ static void free_checked(void *arg)
 
 static void check_document(struct arena *a, struct str path,
                            const struct settings *s,
-                           const struct api_conf *entry,
-                           struct router *router, struct buf *text,
-                           struct problems *ps)
+                           const struct api_conf *entry, struct router *router,
+                           struct buf *text, struct problems *ps)
 {
     struct arena *scratch = arena_new();
     struct openapi *doc;
@@ -404,8 +403,7 @@ static void check_document(struct arena *a, struct str path,
 
     if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
         describe(text, doc, s, entry);
-        if (api_compile(doc, entry, &s->gateway, NULL, 0, ps, &api) ==
-                ERR_OK &&
+        if (api_compile(doc, entry, &s->gateway, NULL, 0, ps, &api) == ERR_OK &&
             router_add(router, api->host_count ? api->hosts[0] : STR(""),
                        arena_copy(a, api->context), api, &other))
             problem_error(ps, path, 0,

@@ -42,8 +42,8 @@ struct gateway {
     struct admission *admission;
     struct listener *listeners;
     uint32_t listener_ids;
-    struct api *apis; /* of the present snapshot */
-    struct api **slots; /* who has which slot */
+    struct api *apis;               /* of the present snapshot */
+    struct api **slots;             /* who has which slot */
     uint32_t slot_count, slot_next; /* none is free before slot_next */
     struct retired *retired;
     struct timer reclaim;

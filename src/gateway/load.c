@@ -93,13 +93,12 @@ static struct api *compile(struct load *l, struct str path,
     struct openapi *doc = NULL;
     struct api *api = NULL;
 
-    if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) ==
-            ERR_OK &&
+    if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) == ERR_OK &&
         api_compile(doc, entry, &l->s->gateway, l->g->upstreams, doc->content,
                     l->ps, &api) == ERR_OK) {
         api->entry_content = content;
-        api->files = arena_alloc(api->arena,
-                                 doc->file_count * sizeof(*api->files));
+        api->files =
+            arena_alloc(api->arena, doc->file_count * sizeof(*api->files));
         api->file_count = doc->file_count;
         for (size_t i = 0; i < doc->file_count; i++)
             api->files[i] = arena_copy(api->arena, doc->files[i]);
@@ -191,8 +190,7 @@ static struct str listener_key(struct arena *a, const struct settings *s,
     return arena_printf(a, "%.*s#%u", STR_ARG(c[at].address), nth);
 }
 
-static struct listener *find_listener(struct gateway *g,
-                                      struct str conf_text)
+static struct listener *find_listener(struct gateway *g, struct str conf_text)
 {
     for (struct listener *l = g->listeners; l; l = l->next)
         if (!l->closing && str_eq(l->conf_text, conf_text))
@@ -373,7 +371,7 @@ static struct http_server *make_server(struct load *l,
     struct str bad;
 
     o->arena = arena_new();
-    o->server = (struct http_server){
+    o->server = (struct http_server) {
         .refs = 1,
         .handler = &exchange_handler,
         .limits = { .head_size = g->limits.head_size,
@@ -415,8 +413,8 @@ static void load_servers(struct load *l)
     struct snapshot *old = atomic_load(&l->g->snapshot), *out = l->out;
 
     out->server_count = l->g->listener_ids;
-    out->servers = arena_alloc(l->a,
-                               (out->server_count + 1) * sizeof(*out->servers));
+    out->servers =
+        arena_alloc(l->a, (out->server_count + 1) * sizeof(*out->servers));
     for (struct listener *k = l->g->listeners; k; k = k->next)
         k->wanted = false;
     for (size_t i = 0; i < l->s->gateway.listeners.count; i++, c++) {
@@ -450,18 +448,18 @@ static void load_logs(struct load *l)
 
     if (!g->access_log.file.len)
         return;
-    l->out->log_format = access_log_format_new(g->access_log.format, l->ps,
-                                               l->s->file, 0);
-    l->out->log_wants_reply = l->out->log_format &&
-                              access_log_wants_reply(l->out->log_format);
+    l->out->log_format =
+        access_log_format_new(g->access_log.format, l->ps, l->s->file, 0);
+    l->out->log_wants_reply =
+        l->out->log_format && access_log_wants_reply(l->out->log_format);
     if (old && old->log_file &&
         str_eq(access_file_path(old->log_file), g->access_log.file)) {
         l->out->log_file = access_file_ref(old->log_file);
         l->reopen = true;
         return;
     }
-    l->out->log_file = access_file_open(l->g->main, g->access_log.file, l->ps,
-                                        l->s->file, 0);
+    l->out->log_file =
+        access_file_open(l->g->main, g->access_log.file, l->ps, l->s->file, 0);
 }
 
 static void load_rest(struct load *l)

@@ -16,8 +16,7 @@ enum err chain_compile(const struct policy_input *in, struct chain *out)
 
     for (size_t i = 0; policies[i]; i++) {
         const struct policy *p = policies[i];
-        void *conf = p->conf_size ? arena_alloc(in->arena, p->conf_size)
-                                  : NULL;
+        void *conf = p->conf_size ? arena_alloc(in->arena, p->conf_size) : NULL;
         enum err e = p->prepare ? p->prepare(in, conf) : ERR_OK;
 
         if (e == ERR_NOT_FOUND)
@@ -32,7 +31,7 @@ enum err chain_compile(const struct policy_input *in, struct chain *out)
         }
         given |= p->gives;
         must(chain.count < STEPS_MAX);
-        steps[chain.count++] = (struct step){ p, conf };
+        steps[chain.count++] = (struct step) { p, conf };
         chain.responses += p->on_response != NULL;
     }
     chain.steps = arena_raw(in->arena, chain.count * sizeof(*steps) + 1);

@@ -22,8 +22,7 @@ static void dispatch(struct exchange *x);
 
 static struct exchange *of(struct http_call *call)
 {
-    return (struct exchange *)((char *)call -
-                               offsetof(struct exchange, call));
+    return (struct exchange *)((char *)call - offsetof(struct exchange, call));
 }
 
 static uint64_t now_ms(const struct exchange *x)
@@ -122,8 +121,8 @@ static struct str build_head(struct exchange *x)
     const struct member *member = &x->cluster->members[x->member];
     struct endpoint *e = member->endpoint;
     struct header extra[FORWARDING_FIELDS + 3];
-    size_t extras = forwarding_fields(x, (enum forwarded)conf(x)->forwarded,
-                                      extra);
+    size_t extras =
+        forwarding_fields(x, (enum forwarded)conf(x)->forwarded, extra);
     char number[64];
     struct str frame = framing(x, number), path = x->rest;
     uint64_t skip = skip_request;
@@ -149,7 +148,7 @@ static struct str build_head(struct exchange *x)
     for (size_t i = 0; i < extras; i++)
         room += extra[i].name.len + extra[i].value.len + 4;
     start = arena_raw(x->s.arena, room);
-    o = (struct h1_out){ start, start + room };
+    o = (struct h1_out) { start, start + room };
     h1_put_str(&o, m->method_text);
     h1_put_str(&o, STR(" "));
     h1_put_str(&o, member->base);
@@ -196,7 +195,7 @@ static void forward(struct exchange *x, const char *p, size_t n, bool end)
     size_t len = 0;
 
     if (x->s.request.body != BODY_CHUNKED) {
-        parts[0] = (struct iovec){ (void *)(uintptr_t)p, n };
+        parts[0] = (struct iovec) { (void *)(uintptr_t)p, n };
         http_call_body(&x->call, parts, n ? 1 : 0, end);
         return;
     }
@@ -214,9 +213,9 @@ static void forward(struct exchange *x, const char *p, size_t n, bool end)
         memcpy(tail + len, "\r\n", 2);
         len += 2;
     }
-    parts[0] = (struct iovec){ size, (size_t)(o.p - size) };
-    parts[1] = (struct iovec){ (void *)(uintptr_t)p, n };
-    parts[2] = (struct iovec){ tail, len };
+    parts[0] = (struct iovec) { size, (size_t)(o.p - size) };
+    parts[1] = (struct iovec) { (void *)(uintptr_t)p, n };
+    parts[2] = (struct iovec) { tail, len };
     http_call_body(&x->call, parts, 3, end);
 }
 
@@ -365,8 +364,7 @@ static bool may_try(struct exchange *x, enum again why)
         return false;
     if (x->attempts > x->cluster->retries + (why == AGAIN_STALE ? 2u : 0u))
         return false;
-    if (!cluster_has(x->cluster,
-                     why == AGAIN_ELSEWHERE ? x->tried | mine : 0,
+    if (!cluster_has(x->cluster, why == AGAIN_ELSEWHERE ? x->tried | mine : 0,
                      now_ms(x)))
         return false;
     if (why == AGAIN_STALE)
@@ -452,8 +450,7 @@ static void dispatch(struct exchange *x)
         end_try(x);
         exchange_refuse(x, &refusal_busy);
     } else {
-        exchange_connect_failed(x, HTTP_FAIL_CONNECT,
-                                strerrordesc_np(errno));
+        exchange_connect_failed(x, HTTP_FAIL_CONNECT, strerrordesc_np(errno));
     }
 }
 
@@ -525,8 +522,7 @@ static struct str map_location(struct exchange *x, struct str value)
             return STR_NULL;
         path = str_skip(value, network ? 2 : scheme + 3);
         slash = str_find(path, '/');
-        if (!str_eq_nocase(str_head(path, slash),
-                           member->endpoint->authority))
+        if (!str_eq_nocase(str_head(path, slash), member->endpoint->authority))
             return STR_NULL;
         path = str_skip(path, slash);
         if (!path.len)
@@ -554,8 +550,7 @@ static bool is_event_stream(const struct message *m)
 
 static uint64_t map_locations(struct exchange *x, const struct message *m)
 {
-    static const enum field ids[] = { FIELD_LOCATION,
-                                      FIELD_CONTENT_LOCATION };
+    static const enum field ids[] = { FIELD_LOCATION, FIELD_CONTENT_LOCATION };
     uint64_t skip = 0;
 
     for (size_t i = 0; i < 2; i++) {
@@ -609,8 +604,9 @@ static void on_reply(struct http_call *call, const struct message *reply)
 {
     struct exchange *x = of(call);
     struct message *m = (struct message *)(uintptr_t)reply;
-    struct http_reply r = { .status = m->status, .reason = m->reason,
-                            .from = m, .extra = x->fields };
+    struct http_reply r = {
+        .status = m->status, .reason = m->reason, .from = m, .extra = x->fields
+    };
 
     outcome(x,
             cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED

@@ -96,7 +96,7 @@ static struct str next_segment(struct str path, struct str *rest)
  * a plain parameter has two empty texts. */
 struct pattern {
     struct str *texts;
-    uint32_t count; /* of texts, parameters + 1 */
+    uint32_t count;   /* of texts, parameters + 1 */
     uint32_t literal; /* bytes of text: more of them are tried first */
     struct op_node *node;
     struct pattern *next;
@@ -108,7 +108,7 @@ struct op_node {
     struct op *by_method[METHOD_COUNT]; /* OTHER: first of a list */
     struct op **others;
     uint32_t other_count;
-    uint32_t methods; /* bits */
+    uint32_t methods;    /* bits */
     struct op_node *any; /* trailing "*" */
 };
 
@@ -243,8 +243,8 @@ static enum err node_put(struct op_tree *t, struct op_node *n, struct op *op)
             return ERR_CONFLICT;
         n->by_method[op->method] = op;
     } else {
-        struct op **more = arena_raw(t->arena,
-                                     (n->other_count + 1) * sizeof(op));
+        struct op **more =
+            arena_raw(t->arena, (n->other_count + 1) * sizeof(op));
 
         for (uint32_t i = 0; i < n->other_count; i++) {
             if (str_eq(n->others[i]->method_text, op->method_text))
@@ -319,8 +319,7 @@ static struct op *find(const struct op_node *n, struct str rest,
         if (next && (op = find(next, behind, s)))
             return op;
         for (struct pattern *p = n->patterns; p; p = p->next)
-            if (pattern_matches(p, segment) &&
-                (op = find(p->node, behind, s)))
+            if (pattern_matches(p, segment) && (op = find(p->node, behind, s)))
                 return op;
     }
     return n->any ? node_op(n->any, s) : NULL;
@@ -418,8 +417,7 @@ static const struct ctx_node *host_node(const struct router *r,
     struct str host;
     uint16_t port;
 
-    if (authority_parse(authority, &host, &port) ||
-        host.len > sizeof(lower))
+    if (authority_parse(authority, &host, &port) || host.len > sizeof(lower))
         return NULL;
     for (size_t i = 0; i < host.len; i++)
         lower[i] = char_lower(host.p[i]);

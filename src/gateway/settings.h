@@ -17,11 +17,11 @@ struct listener_conf {
 };
 
 struct api_conf {
-    struct str path; /* file or folder */
-    struct str context; /* instead of the document's */
-    struct str upstream; /* instead of its endpoints */
+    struct str path;           /* file or folder */
+    struct str context;        /* instead of the document's */
+    struct str upstream;       /* instead of its endpoints */
     struct conf_strings hosts; /* virtual hosts; empty: any */
-    bool default_version; /* also serves the path without version */
+    bool default_version;      /* also serves the path without version */
 };
 
 /* Fields of gateway.reply_headers with a value; an exchange has room for no
@@ -46,7 +46,7 @@ struct upstreams_conf {
     uint64_t retries;         /* further tries of one call */
     uint64_t retry_percent;   /* of calls: the budget for retries */
     uint64_t suspend_ms, suspend_max_ms, suspend_factor; /* x times longer */
-    uint64_t head_size, headers; /* of replies */
+    uint64_t head_size, headers;                         /* of replies */
     int balance;
     struct tls_client_conf tls;
     struct {
@@ -73,12 +73,12 @@ struct gateway_conf {
     uint64_t threads;           /* 0: as many as CPUs */
     struct str user;            /* to become after binding, when root */
     struct conf_strings trusted_proxies; /* addresses and CIDR ranges */
-    struct str upstream; /* overrides every endpoint */
-    int security_off;    /* security: 0 on, 1 off */
+    struct str upstream;                 /* overrides every endpoint */
+    int security_off;                    /* security: 0 on, 1 off */
     struct conf_strings ignore;
     int forwarded;
     int errors;
-    struct str via; /* name in Via; empty: no Via */
+    struct str via;                 /* name in Via; empty: no Via */
     struct conf_list reply_headers; /* struct header_conf */
     struct {
         struct str address;
@@ -88,7 +88,7 @@ struct gateway_conf {
     } timeouts;
     struct {
         uint64_t head_size, target_size, headers, body_size, pipelined;
-        uint64_t rate; /* bytes per second */
+        uint64_t rate;                                 /* bytes per second */
         uint64_t connections, connections_per_address; /* 0: derived */
         uint64_t hold_size, hold_ms; /* of a body before the backend is asked */
     } limits;

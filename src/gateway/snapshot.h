@@ -16,7 +16,7 @@ struct listener;
 
 struct snapshot {
     uint64_t number;
-    struct arena *arena;    /* of the snapshot itself, and its settings */
+    struct arena *arena; /* of the snapshot itself, and its settings */
     const struct settings *settings;
     struct router *router;
     struct api **apis;

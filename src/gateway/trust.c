@@ -91,11 +91,12 @@ bool trust_peer(const struct trust *t, const struct sockaddr *peer)
         return false;
     if (peer->sa_family == AF_INET) {
         ip[10] = ip[11] = 0xff;
-        memcpy(ip + 12, &((const struct sockaddr_in *)(const void *)peer)
-                             ->sin_addr, 4);
+        memcpy(ip + 12,
+               &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
     } else if (peer->sa_family == AF_INET6) {
-        memcpy(ip, &((const struct sockaddr_in6 *)(const void *)peer)
-                        ->sin6_addr, 16);
+        memcpy(ip,
+               &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr,
+               16);
     } else {
         return t->unix_peers;
     }

@@ -111,9 +111,9 @@ static void take_over(struct task *t)
 
 static uint32_t load_of(const struct worker *w)
 {
-    return atomic_load_explicit(&((struct worker *)(uintptr_t)w)
-                                     ->conns.shared_count,
-                                memory_order_relaxed);
+    return atomic_load_explicit(
+        &((struct worker *)(uintptr_t)w)->conns.shared_count,
+        memory_order_relaxed);
 }
 
 /* Whom to pass a connection to, or NULL: keep it. */
@@ -151,8 +151,7 @@ static bool make_room(struct worker *w, const uint8_t ip[16])
     return http_shed(&w->conns, 1, ip) > 0;
 }
 
-static void welcome(struct worker_socket *s, int fd,
-                    const struct address *peer)
+static void welcome(struct worker_socket *s, int fd, const struct address *peer)
 {
     struct worker *w = s->worker, *other;
     struct client_address who;

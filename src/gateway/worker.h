@@ -52,24 +52,22 @@ extern _Thread_local struct worker *this_worker;
 
 static inline void worker_pin(struct worker *w, const struct api *a)
 {
-    _Atomic uint32_t *n = &atomic_load_explicit(
-        &w->pins[a->slot / PIN_CHUNK], memory_order_relaxed)
+    _Atomic uint32_t *n = &atomic_load_explicit(&w->pins[a->slot / PIN_CHUNK],
+                                                memory_order_relaxed)
                                ->counts[a->slot % PIN_CHUNK];
 
-    atomic_store_explicit(
-        n, atomic_load_explicit(n, memory_order_relaxed) + 1,
-        memory_order_relaxed);
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 static inline void worker_unpin(struct worker *w, const struct api *a)
 {
-    _Atomic uint32_t *n = &atomic_load_explicit(
-        &w->pins[a->slot / PIN_CHUNK], memory_order_relaxed)
+    _Atomic uint32_t *n = &atomic_load_explicit(&w->pins[a->slot / PIN_CHUNK],
+                                                memory_order_relaxed)
                                ->counts[a->slot % PIN_CHUNK];
 
-    atomic_store_explicit(
-        n, atomic_load_explicit(n, memory_order_relaxed) - 1,
-        memory_order_release);
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) - 1,
+                          memory_order_release);
 }
 
 #endif

@@ -30,9 +30,11 @@ static struct http_client *of(struct conn *c)
 const char *http_fail_name(enum http_fail f)
 {
     static const char *const names[] = {
-        "connect failed", "connect timed out", "send failed",
-        "closed before a reply", "no reply in time", "total time is up",
-        "stalled", "invalid reply", "reply was cut",
+        "connect failed",   "connect timed out",
+        "send failed",      "closed before a reply",
+        "no reply in time", "total time is up",
+        "stalled",          "invalid reply",
+        "reply was cut",
     };
 
     return names[f];
@@ -42,8 +44,7 @@ static void arm(struct http_client *c, uint64_t ms)
 {
     uint64_t now = loop_now_ms(c->conn.loop), at = ms ? now + ms : 0;
 
-    if (c->call && c->call->total_at_ms &&
-        (!at || c->call->total_at_ms < at))
+    if (c->call && c->call->total_at_ms && (!at || c->call->total_at_ms < at))
         at = c->call->total_at_ms;
     if (at)
         timer_set(c->conn.loop, &c->timer, at);
@@ -90,8 +91,8 @@ void http_client_close(struct http_client *c)
 static void reply_over(struct http_client *c, char *p, size_t n)
 {
     struct http_call *x = c->call;
-    struct str trailers = c->body == BODY_CHUNKED ? buf_view(&c->trailers)
-                                                  : STR_NULL;
+    struct str trailers =
+        c->body == BODY_CHUNKED ? buf_view(&c->trailers) : STR_NULL;
     bool reuse = c->reusable && x->sent_all && !conn_unsent(&c->conn) &&
                  !c->conn.eof && !c->conn.broken;
 
@@ -338,8 +339,7 @@ static void on_drained(struct conn *conn)
     if (!c->call)
         return;
     if (c->in == IN_HEAD)
-        arm(c, c->call->sent_all ? c->call->first_byte_ms
-                                 : c->call->stall_ms);
+        arm(c, c->call->sent_all ? c->call->first_byte_ms : c->call->stall_ms);
     c->call->ops->on_drained(c->call);
 }
 
@@ -374,11 +374,10 @@ static void on_timer(struct timer *t)
         gone(c, HTTP_FAIL_CONNECT_TIMEOUT, "connecting took too long");
     } else if (!x) {
         gone(c, HTTP_FAIL_CLOSED, NULL);
-    } else if (x->total_at_ms &&
-               loop_now_ms(c->conn.loop) >= x->total_at_ms) {
+    } else if (x->total_at_ms && loop_now_ms(c->conn.loop) >= x->total_at_ms) {
         gone(c, HTTP_FAIL_TOTAL, "the call took too long");
-    } else if (c->user_pause || (c->in == IN_HEAD && !x->sent_all &&
-                                 !conn_unsent(&c->conn))) {
+    } else if (c->user_pause ||
+               (c->in == IN_HEAD && !x->sent_all && !conn_unsent(&c->conn))) {
         arm(c, x->stall_ms); /* it is the client who is slow */
     } else if (c->in == IN_HEAD && x->sent_all) {
         gone(c, HTTP_FAIL_FIRST_BYTE, "no reply in time");
@@ -389,9 +388,9 @@ static void on_timer(struct timer *t)
 
 /* For who makes calls */
 
-static struct http_client *
-client_of(const struct http_client_limits *limits,
-          const struct http_client_ops *client_ops, void *arg)
+static struct http_client *client_of(const struct http_client_limits *limits,
+                                     const struct http_client_ops *client_ops,
+                                     void *arg)
 {
     struct http_client *c = x_new(sizeof(*c));
 

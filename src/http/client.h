@@ -55,10 +55,10 @@ struct http_call {
     const struct http_call_ops *ops;
     struct http_client *client;
     enum method method;
-    bool reused;      /* on a connection that had served a call before */
-    bool sent_all;    /* the request was handed over whole */
-    bool replied;     /* on_reply was called */
-    bool upgrade;     /* a 101 was asked for */
+    bool reused;            /* on a connection that had served a call before */
+    bool sent_all;          /* the request was handed over whole */
+    bool replied;           /* on_reply was called */
+    bool upgrade;           /* a 101 was asked for */
     uint64_t first_byte_ms; /* from the last sent byte to the reply's head */
     uint64_t stall_ms;      /* between two pieces of a reply or request */
     uint64_t total_at_ms;   /* loop_now_ms() when it must be over; 0: never */
@@ -66,8 +66,8 @@ struct http_call {
 
 struct http_client_limits {
     uint64_t head_size, headers;
-    uint64_t connect_ms;    /* TCP and TLS together */
-    uint64_t idle_ms;       /* a kept connection without a call */
+    uint64_t connect_ms; /* TCP and TLS together */
+    uint64_t idle_ms;    /* a kept connection without a call */
 };
 
 struct http_client_ops {

@@ -63,7 +63,7 @@ struct http_conn {
     struct client_address peer;
     uint8_t socket_ip[16];
     uint8_t in;
-    bool busy;       /* inside feed(): do not re-enter */
+    bool busy; /* inside feed(): do not re-enter */
     bool trusted;
     bool close_next; /* after the reply in hand */
     bool user_pause; /* the handler asked for a pause */
@@ -603,8 +603,8 @@ static void stream_over(struct http_conn *c)
 
 static bool has_body(const struct http_stream *s, unsigned status)
 {
-    return s->request.method != METHOD_HEAD && status >= 200 &&
-           status != 204 && status != 304;
+    return s->request.method != METHOD_HEAD && status >= 200 && status != 204 &&
+           status != 304;
 }
 
 /* What follows the fields: how the body is framed and whether we close. */
@@ -650,8 +650,7 @@ static void look_at_rest(struct http_stream *s)
     if (s->request_done || c->in != IN_BODY)
         return;
     if (s->request.expect_continue ||
-        (s->request.body == BODY_LENGTH &&
-         c->body_left > DISCARD_MAX))
+        (s->request.body == BODY_LENGTH && c->body_left > DISCARD_MAX))
         c->close_next = true;
 }
 
@@ -699,8 +698,7 @@ void http_respond(struct http_stream *s, const struct http_reply *r)
         h1_put_str(&o, STR("\r\n"));
     }
     if (r->from)
-        h1_put_fields(&o, r->from,
-                      r->skip | 1ull << FIELD_CONTENT_LENGTH);
+        h1_put_fields(&o, r->from, r->skip | 1ull << FIELD_CONTENT_LENGTH);
     for (size_t i = 0; i < r->extras; i++)
         h1_put_field(&o, r->extra[i].name, r->extra[i].value);
     put_framing(&o, s, r);
@@ -777,9 +775,9 @@ static void put_body(struct http_stream *s, const void *p, size_t n, bool end,
             tail += 2;
         }
     }
-    parts[0] = (struct iovec){ before, (size_t)(o.p - before) };
-    parts[1] = (struct iovec){ (void *)(uintptr_t)p, n };
-    parts[2] = (struct iovec){ after, tail };
+    parts[0] = (struct iovec) { before, (size_t)(o.p - before) };
+    parts[1] = (struct iovec) { (void *)(uintptr_t)p, n };
+    parts[2] = (struct iovec) { after, tail };
     if (end && trailers.len) {
         for (int i = 0; i < 3; i++)
             if (parts[i].iov_len)
@@ -837,8 +835,8 @@ void http_reply_text(struct http_stream *s, unsigned status,
 
     must(extras < 15);
     if (content_type.len)
-        all[r.extras++] = (struct header){ .name = STR("Content-Type"),
-                                           .value = content_type };
+        all[r.extras++] = (struct header) { .name = STR("Content-Type"),
+                                            .value = content_type };
     for (size_t i = 0; i < extras; i++)
         all[r.extras++] = extra[i];
     http_respond(s, &r);
@@ -975,8 +973,8 @@ static void on_drained(struct conn *conn)
 static void tell_end(struct http_conn *c)
 {
     if (!c->told && c->server->on_conn_end)
-        c->server->on_conn_end(c->server->arg, c->socket_ip,
-                               c->conn.in_bytes, c->conn.out_bytes);
+        c->server->on_conn_end(c->server->arg, c->socket_ip, c->conn.in_bytes,
+                               c->conn.out_bytes);
     c->told = true;
 }
 
@@ -1135,8 +1133,7 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
     *c->prev = c;
     all->last = &c->next;
     all->count++;
-    atomic_store_explicit(&all->shared_count, all->count,
-                          memory_order_relaxed);
+    atomic_store_explicit(&all->shared_count, all->count, memory_order_relaxed);
     if (tls)
         arm(c, server->limits.handshake_ms);
     else

@@ -45,17 +45,17 @@ struct http_handler {
 
 /* Ceilings and time-outs; 0 in *_ms or a rate means none. */
 struct http_limits {
-    uint64_t head_size;      /* bytes of request line and fields */
-    uint64_t target_size;    /* bytes of the request target: 414 */
-    uint64_t headers;        /* fields */
-    uint64_t body_size;      /* 0: none: 413 */
-    uint64_t pipelined;      /* bytes read ahead of the current call */
-    uint64_t handshake_ms;   /* TLS, and a PROXY header */
-    uint64_t head_ms;        /* from the first byte of a head to its end */
-    uint64_t idle_ms;        /* between calls */
-    uint64_t rate_ms;        /* the span over which rates are looked at */
-    uint64_t rate;           /* bytes/s a body or reply must move at least */
-    uint64_t linger_ms;      /* reading on after a refusal, so it arrives */
+    uint64_t head_size;    /* bytes of request line and fields */
+    uint64_t target_size;  /* bytes of the request target: 414 */
+    uint64_t headers;      /* fields */
+    uint64_t body_size;    /* 0: none: 413 */
+    uint64_t pipelined;    /* bytes read ahead of the current call */
+    uint64_t handshake_ms; /* TLS, and a PROXY header */
+    uint64_t head_ms;      /* from the first byte of a head to its end */
+    uint64_t idle_ms;      /* between calls */
+    uint64_t rate_ms;      /* the span over which rates are looked at */
+    uint64_t rate;         /* bytes/s a body or reply must move at least */
+    uint64_t linger_ms;    /* reading on after a refusal, so it arrives */
 };
 
 /* What a listener gives its connections; immutable, counted. */
@@ -71,7 +71,7 @@ struct http_server {
     void (*on_conn_end)(void *arg, const uint8_t ip[16], uint64_t in_bytes,
                         uint64_t out_bytes);
     void (*on_handshake)(void *arg, bool ok); /* TLS; may be NULL */
-    void (*on_free)(struct http_server *s); /* frees what arg names */
+    void (*on_free)(struct http_server *s);   /* frees what arg names */
     void *arg;
 };
 struct http_server *http_server_ref(struct http_server *s);
@@ -90,15 +90,15 @@ struct http_stream {
     struct http_conn *conn;
     struct arena *arena; /* lives as long as the stream */
     struct message request;
-    uint64_t start_us; /* loop_now_us() when the head was whole */
+    uint64_t start_us;          /* loop_now_us() when the head was whole */
     uint64_t body_in, body_out; /* bytes of bodies */
-    uint16_t status;   /* of the reply; 0: none yet */
+    uint16_t status;            /* of the reply; 0: none yet */
     bool request_done, reply_started, reply_done, aborted;
     bool reply_chunked, reply_bodyless;
-    bool reply_cut; /* the reply ended before its announced end */
+    bool reply_cut;      /* the reply ended before its announced end */
     uint64_t reply_left; /* BODY_LENGTH */
     uint32_t reply_at, reply_sends; /* where it began; for http_unsend() */
-    uint8_t reply_body;  /* enum body_kind */
+    uint8_t reply_body;             /* enum body_kind */
 };
 
 struct http_reply {
@@ -151,7 +151,7 @@ struct tls *http_conn_tls(const struct http_conn *c);
 struct http_conns {
     struct loop *loop;
     struct http_conn *first, **last; /* in the order they came */
-    uint32_t count; /* written by the thread, read by any */
+    uint32_t count;                  /* written by the thread, read by any */
     _Atomic uint32_t shared_count;
     bool draining;
     /* Who waited less is not given up by http_shed(): a burst of newcomers

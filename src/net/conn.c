@@ -18,7 +18,7 @@
 #include "net/sock.h"
 
 enum {
-    SMALL = 4096,  /* output blocks of this size are recycled */
+    SMALL = 4096, /* output blocks of this size are recycled */
     SPARE_MAX = 32,
     TLS_GATHER = 16 * 1024, /* one record */
 };
@@ -217,7 +217,7 @@ static void send_plain(struct conn *c, const struct iovec *parts, int count)
     if (!all)
         return;
     if (kept)
-        iov[msg.msg_iovlen++] = (struct iovec){ c->out + c->out_at, kept };
+        iov[msg.msg_iovlen++] = (struct iovec) { c->out + c->out_at, kept };
     for (int i = 0; i < count; i++)
         if (parts[i].iov_len)
             iov[msg.msg_iovlen++] = parts[i];
@@ -547,9 +547,8 @@ enum err conn_accept(struct conn *c, struct loop *l, int fd, struct tls *tls,
     return ERR_OK;
 }
 
-enum err conn_connect(struct conn *c, struct loop *l,
-                      const struct address *to, struct tls *tls,
-                      const struct conn_ops *ops)
+enum err conn_connect(struct conn *c, struct loop *l, const struct address *to,
+                      struct tls *tls, const struct conn_ops *ops)
 {
     int fd;
 

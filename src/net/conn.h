@@ -59,16 +59,16 @@ struct conn {
     uint32_t out_len, out_at, out_cap;
     const char *broken; /* sending failed: why */
     uint8_t state;
-    bool paused;   /* the owner wants no more data */
-    bool eof;      /* the peer sent its last byte */
-    bool hangup;   /* on_hangup() was called */
+    bool paused;    /* the owner wants no more data */
+    bool eof;       /* the peer sent its last byte */
+    bool hangup;    /* on_hangup() was called */
     bool unwatched; /* the peer is gone, what it sent waits for resume */
     bool hears_out; /* the owner's: what the peer sent counts, even after
                        sending to it failed */
-    bool waiting;  /* unsent output waits for the kernel */
-    bool shut;     /* close the sending side when all is out */
+    bool waiting;   /* unsent output waits for the kernel */
+    bool shut;      /* close the sending side when all is out */
     uint64_t in_bytes, out_bytes; /* on the wire */
-    uint32_t sends; /* times gathered output was passed on */
+    uint32_t sends;               /* times gathered output was passed on */
 };
 
 /* A connection the peer opened. ERR_IO when it cannot be watched (fd is
@@ -80,9 +80,8 @@ enum err conn_accept(struct conn *c, struct loop *l, int fd, struct tls *tls,
 void conn_start_tls(struct conn *c, struct tls *tls, char *p, size_t n);
 /* Begins to connect; on_open() or on_error() follows, never from inside.
  * ERR_IO with errno when it failed at once. tls is owned either way. */
-enum err conn_connect(struct conn *c, struct loop *l,
-                      const struct address *to, struct tls *tls,
-                      const struct conn_ops *ops);
+enum err conn_connect(struct conn *c, struct loop *l, const struct address *to,
+                      struct tls *tls, const struct conn_ops *ops);
 /* The same for a descriptor somebody else has begun to connect; it is owned
  * either way. */
 enum err conn_adopt(struct conn *c, struct loop *l, int fd, struct tls *tls,

@@ -36,8 +36,8 @@ struct loop {
     struct io wake; /* eventfd */
     bool running;
     atomic_bool stop;
-    uint64_t now_us, now_ms; /* when the turn began */
-    uint64_t ended_ms;       /* when the last one ended */
+    uint64_t now_us, now_ms;         /* when the turn began */
+    uint64_t ended_ms;               /* when the last one ended */
     uint64_t wall_us, wall_stamp_us; /* wall clock, and when it was read */
     uint64_t date_s;
     char date[30];
@@ -49,8 +49,8 @@ struct loop {
     struct turn_hook *hooks;
     _Atomic uint64_t turns;
     _Atomic uint64_t lag_us;
-    uint64_t tick; /* level-0 slots before this one are empty */
-    bool timers; /* there ever was one */
+    uint64_t tick;              /* level-0 slots before this one are empty */
+    bool timers;                /* there ever was one */
     uint64_t used0[SLOTS / 64]; /* slots that may hold a timer */
     struct timer *slots0[SLOTS];
     struct timer *slots1[SLOTS];
@@ -73,8 +73,7 @@ static void read_clock(struct loop *l)
  * would stay with nothing written. */
 static void drain_wake(struct io *io, uint32_t events)
 {
-    struct loop *l =
-        (struct loop *)((char *)io - offsetof(struct loop, wake));
+    struct loop *l = (struct loop *)((char *)io - offsetof(struct loop, wake));
     uint64_t n;
 
     (void)events;
@@ -357,7 +356,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
         wait = 0;
     l->event_count = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX, wait);
     if (l->event_count < 0)
-        l->event_count = 0; /* EINTR */
+        l->event_count = 0;         /* EINTR */
     atomic_fetch_add(&l->turns, 1); /* odd: inside */
     read_clock(l);
     for (struct turn_hook *h = l->hooks; h; h = h->next)

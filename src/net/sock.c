@@ -18,8 +18,8 @@ static enum err unix_address(struct str path, struct address *out)
     memset(out, 0, sizeof(*out));
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path.p, path.len);
-    out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                           path.len + 1);
+    out->len =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
     return ERR_OK;
 }
 
@@ -83,8 +83,7 @@ static void remove_socket(const char *path)
         unlink(path);
 }
 
-enum err sock_listen(const struct address *at, int backlog, bool first,
-                     int *fd)
+enum err sock_listen(const struct address *at, int backlog, bool first, int *fd)
 {
     int one = 1, zero = 0, s;
     int family = at->sa.ss_family;
@@ -121,8 +120,7 @@ enum err sock_connect(const struct address *to, int *fd)
 {
     int one = 1, s;
 
-    s = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-               0);
+    s = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s < 0)
         return ERR_IO;
     if (to->sa.ss_family != AF_UNIX)

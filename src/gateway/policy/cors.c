@@ -21,8 +21,7 @@ static struct str join(struct arena *a, const struct str *items, size_t n,
     return out;
 }
 
-static struct str copy_list(struct arena *a, const struct str *items,
-                            size_t n)
+static struct str copy_list(struct arena *a, const struct str *items, size_t n)
 {
     struct str all = join(a, items, n, ",");
 
@@ -109,12 +108,10 @@ void cors_reply(const struct cors *c, struct exchange *x)
         exchange_add_field(x, STR("Access-Control-Allow-Credentials"),
                            STR("true"));
     if (c->expose.len && !cors_is_preflight(x))
-        exchange_add_field(x, STR("Access-Control-Expose-Headers"),
-                           c->expose);
+        exchange_add_field(x, STR("Access-Control-Expose-Headers"), c->expose);
 }
 
-void cors_preflight(const struct cors *c, struct exchange *x,
-                    uint32_t allowed)
+void cors_preflight(const struct cors *c, struct exchange *x, uint32_t allowed)
 {
     struct str origin = message_value(&x->s.request, FIELD_ORIGIN);
     struct buf b;
@@ -125,12 +122,12 @@ void cors_preflight(const struct cors *c, struct exchange *x,
             allowed |= 1u << METHOD_HEAD;
         for (enum method m = METHOD_GET; m < METHOD_COUNT; m++) {
             struct str name = method_name(m);
-            struct str listed = arena_printf(x->s.arena, ",%.*s,",
-                                             STR_ARG(name));
+            struct str listed =
+                arena_printf(x->s.arena, ",%.*s,", STR_ARG(name));
 
             if (!(allowed & 1u << m) ||
-                (!memmem(c->methods_listed.p, c->methods_listed.len,
-                         listed.p, listed.len) &&
+                (!memmem(c->methods_listed.p, c->methods_listed.len, listed.p,
+                         listed.len) &&
                  m != METHOD_HEAD))
                 continue;
             if (b.len)
@@ -144,8 +141,7 @@ void cors_preflight(const struct cors *c, struct exchange *x,
             exchange_add_field(x, STR("Access-Control-Allow-Headers"),
                                c->headers);
         if (c->max_age.len)
-            exchange_add_field(x, STR("Access-Control-Max-Age"),
-                               c->max_age);
+            exchange_add_field(x, STR("Access-Control-Max-Age"), c->max_age);
     }
     exchange_answer(x, 200);
 }

@@ -13,7 +13,7 @@ struct cors {
     bool enabled, any_origin, credentials;
     struct str *origins;
     size_t origin_count;
-    struct str methods_listed; /* ",GET,PUT," to look up in */
+    struct str methods_listed;  /* ",GET,PUT," to look up in */
     struct str headers, expose; /* as the field's value */
     struct str max_age;
 };
@@ -28,8 +28,7 @@ struct cors cors_of(struct arena *a, const struct openapi *doc,
 bool cors_is_preflight(const struct exchange *x);
 /* Answers it, after cors_reply(): allowed is the set of methods the path
  * has. */
-void cors_preflight(const struct cors *c, struct exchange *x,
-                    uint32_t allowed);
+void cors_preflight(const struct cors *c, struct exchange *x, uint32_t allowed);
 /* Allow-Origin and the like on any reply; says whether the API handles CORS,
  * so that the backend's own fields are dropped. */
 void cors_reply(const struct cors *c, struct exchange *x);

@@ -18,8 +18,8 @@ static struct breaker_bucket *bucket_now(struct endpoint *e, uint64_t now_ms)
     struct breaker_bucket *b = &e->buckets[stamp % BREAKER_BUCKETS];
     uint64_t seen = atomic_load(&b->stamp);
 
-    if (seen != stamp && atomic_compare_exchange_strong(&b->stamp, &seen,
-                                                        stamp)) {
+    if (seen != stamp &&
+        atomic_compare_exchange_strong(&b->stamp, &seen, stamp)) {
         atomic_store(&b->calls, 0);
         atomic_store(&b->failures, 0);
     }
@@ -37,8 +37,7 @@ static bool window_bad(struct endpoint *e, uint64_t now_ms)
     if (span > BREAKER_BUCKETS)
         span = BREAKER_BUCKETS;
     for (uint64_t i = 0; i < span && i <= stamp; i++) {
-        struct breaker_bucket *b =
-            &e->buckets[(stamp - i) % BREAKER_BUCKETS];
+        struct breaker_bucket *b = &e->buckets[(stamp - i) % BREAKER_BUCKETS];
 
         if (atomic_load(&b->stamp) != stamp - i)
             continue;
@@ -59,8 +58,7 @@ static void breaker_count(struct endpoint *e, uint64_t now_ms, bool failed)
         return;
     atomic_fetch_add(&b->failures, 1);
     if (!atomic_load(&e->open_until_ms) && window_bad(e, now_ms)) {
-        atomic_store(&e->open_until_ms,
-                     now_ms + e->breaker.breaker.reset_ms);
+        atomic_store(&e->open_until_ms, now_ms + e->breaker.breaker.reset_ms);
         if (this_worker)
             metrics_add(&this_worker->metrics->breaker_opened, 1);
         log_warn("upstream", "%.*s: circuit breaker open for %u ms",
@@ -83,8 +81,8 @@ void endpoint_set_breaker(struct endpoint *e,
         e->breaker.breaker.reset_ms = BREAKER_RESET_MS;
     if (e->breaker.breaker.bucket_ms > e->breaker.breaker.window_ms)
         e->breaker.breaker.bucket_ms = e->breaker.breaker.window_ms;
-    least = (e->breaker.breaker.window_ms + BREAKER_BUCKETS - 1) /
-            BREAKER_BUCKETS;
+    least =
+        (e->breaker.breaker.window_ms + BREAKER_BUCKETS - 1) / BREAKER_BUCKETS;
     if (e->breaker.breaker.bucket_ms < least)
         e->breaker.breaker.bucket_ms = least;
 }
@@ -101,10 +99,10 @@ static void breaker_reset(struct endpoint *e)
 
 bool endpoint_looks_usable(const struct endpoint *e, uint64_t now_ms)
 {
-    uint64_t until = atomic_load_explicit(&e->suspended_until_ms,
-                                          memory_order_relaxed);
-    uint64_t open = atomic_load_explicit(&e->open_until_ms,
-                                         memory_order_relaxed);
+    uint64_t until =
+        atomic_load_explicit(&e->suspended_until_ms, memory_order_relaxed);
+    uint64_t open =
+        atomic_load_explicit(&e->open_until_ms, memory_order_relaxed);
 
     if (until > now_ms || open > now_ms)
         return false;
@@ -151,8 +149,8 @@ static void suspend(struct endpoint *e, uint64_t now_ms, const char *why)
 void endpoint_result(struct endpoint *e, uint64_t now_ms,
                      enum endpoint_outcome outcome, const char *why)
 {
-    bool was_open = atomic_load_explicit(&e->open_until_ms,
-                                         memory_order_relaxed) != 0;
+    bool was_open =
+        atomic_load_explicit(&e->open_until_ms, memory_order_relaxed) != 0;
 
     if (e->breaker.breaker.on)
         breaker_count(e, now_ms, outcome != ENDPOINT_OK);
@@ -219,8 +217,7 @@ uint32_t endpoint_connections(const struct endpoint *e, uint32_t *idle)
 }
 
 struct endpoint_thread *endpoint_here(struct endpoint *e, unsigned thread,
-                                      struct loop *l,
-                                      struct metrics_thread *m)
+                                      struct loop *l, struct metrics_thread *m)
 {
     struct endpoint_thread *t =
         atomic_load_explicit(&e->threads[thread], memory_order_relaxed);

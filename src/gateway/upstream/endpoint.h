@@ -35,15 +35,15 @@ struct endpoint_thread {
     struct endpoint *endpoint;
     struct loop *loop;
     struct metrics_thread *metrics;
-    struct http_client *idle;  /* most recently used first */
-    struct http_client *busy;  /* connecting or with a call */
+    struct http_client *idle;                 /* most recently used first */
+    struct http_client *busy;                 /* connecting or with a call */
     struct exchange *wait_first, **wait_last; /* for a connection */
     uint32_t waiting;
     uint32_t connecting;
     uint32_t next_address;
     uint64_t addresses_seen; /* number of the set idle ones were checked by */
-    struct timer look; /* waits for connections of other threads */
-    bool starving;     /* counted in the endpoint's */
+    struct timer look;       /* waits for connections of other threads */
+    bool starving;           /* counted in the endpoint's */
     _Atomic uint32_t idle_count, total_count, outstanding;
     bool closing;
 } __attribute__((aligned(64)));
@@ -70,7 +70,7 @@ struct endpoint {
     uint16_t port;
     bool tls, unix_socket;
     struct loop *main; /* where what needs rights is done */
-    uint32_t refs; /* main thread */
+    uint32_t refs;     /* main thread */
     struct tls_context *tls_context;
     struct http_client_limits limits;
     uint64_t max_connections, max_idle, wait_ms;
@@ -81,7 +81,7 @@ struct endpoint {
     _Atomic uint64_t suspended_for_ms;   /* the present period */
     _Atomic bool trial; /* a suspended or open endpoint is being tried */
     _Atomic uint64_t open_until_ms; /* breaker; 0: closed */
-    _Atomic bool down; /* active checks say so */
+    _Atomic bool down;              /* active checks say so */
     _Atomic uint32_t starving; /* threads that wait for others' connections */
     _Atomic uint64_t failures;
     struct breaker_bucket buckets[BREAKER_BUCKETS];
@@ -120,8 +120,7 @@ extern void (*endpoint_rights)(bool on);
 
 /* This thread's share; made on first use. */
 struct endpoint_thread *endpoint_here(struct endpoint *e, unsigned thread,
-                                      struct loop *l,
-                                      struct metrics_thread *m);
+                                      struct loop *l, struct metrics_thread *m);
 
 /* An idle connection for x, or NULL: then x waits in line (x->wait_*), a
  * connection is being opened when one may be, and exchange_connected(x, c) or

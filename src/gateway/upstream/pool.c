@@ -287,8 +287,7 @@ static void ask_others(struct endpoint_thread *t)
 static void set_starving(struct endpoint_thread *t, bool starving)
 {
     if (starving != t->starving)
-        atomic_fetch_add(&t->endpoint->starving,
-                         starving ? 1 : (uint32_t)-1);
+        atomic_fetch_add(&t->endpoint->starving, starving ? 1 : (uint32_t)-1);
     t->starving = starving;
 }
 

@@ -82,8 +82,7 @@ static uint16_t port_of(const struct address *a)
 /* Where no call goes, whatever a document or a name server says: the metadata
  * services of clouds, link-local addresses (most of them are there), and our
  * own private listener. */
-static const char *forbidden(const struct upstreams *u,
-                             const struct address *a)
+static const char *forbidden(const struct upstreams *u, const struct address *a)
 {
     static const char *const metadata[] = { "169.254.169.254",
                                             "100.100.100.200", "192.0.0.192",
@@ -155,8 +154,8 @@ static bool same_addresses(const struct addresses *a,
 {
     if (!a || a->count != answer->count)
         return false;
-    return memcmp(a->items, answer->addresses,
-                  a->count * sizeof(*a->items)) == 0;
+    return memcmp(a->items, answer->addresses, a->count * sizeof(*a->items)) ==
+           0;
 }
 
 static void forget(struct upstreams *u, struct endpoint *e);
@@ -276,15 +275,25 @@ static struct str endpoint_key(struct arena *a, const struct url *url,
     const struct str texts[] = { t->ca,  t->pin,         t->certificate,
                                  t->key, t->server_name, conf->health.path };
     const uint64_t numbers[] = {
-        conf->connect_ms,      conf->idle_ms,
-        conf->max_connections, conf->max_idle,
-        conf->wait_ms,         conf->suspend_ms,
-        conf->suspend_max_ms,  conf->suspend_factor,
-        conf->head_size,       conf->headers,
-        t->insecure,           (uint64_t)t->min_version,
-        conf->health.interval_ms, conf->health.timeout_ms,
-        conf->health.healthy,  conf->health.unhealthy,
-        config->pool.max_active, config->pool.max_idle, config->pool.wait_ms,
+        conf->connect_ms,
+        conf->idle_ms,
+        conf->max_connections,
+        conf->max_idle,
+        conf->wait_ms,
+        conf->suspend_ms,
+        conf->suspend_max_ms,
+        conf->suspend_factor,
+        conf->head_size,
+        conf->headers,
+        t->insecure,
+        (uint64_t)t->min_version,
+        conf->health.interval_ms,
+        conf->health.timeout_ms,
+        conf->health.healthy,
+        conf->health.unhealthy,
+        config->pool.max_active,
+        config->pool.max_idle,
+        config->pool.wait_ms,
     };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -322,8 +331,8 @@ static void describe(struct endpoint *e, const struct url *url)
         return;
     }
     if (plain_port)
-        e->authority = arena_printf(e->arena, "%s%.*s%s", open,
-                                    STR_ARG(url->host), shut);
+        e->authority =
+            arena_printf(e->arena, "%s%.*s%s", open, STR_ARG(url->host), shut);
     else
         e->authority = arena_printf(e->arena, "%s%.*s%s:%u", open,
                                     STR_ARG(url->host), shut, url->port);
@@ -335,7 +344,7 @@ static void set_limits(struct endpoint *e,
                        const struct oas_endpoint_config *config,
                        const struct upstreams_conf *conf)
 {
-    e->limits = (struct http_client_limits){
+    e->limits = (struct http_client_limits) {
         .head_size = conf->head_size,
         .headers = conf->headers,
         .connect_ms = conf->connect_ms,
@@ -343,8 +352,8 @@ static void set_limits(struct endpoint *e,
     };
     e->max_connections = config->pool.max_active ? config->pool.max_active
                                                  : conf->max_connections;
-    e->max_idle = config->pool.max_idle ? config->pool.max_idle
-                                        : conf->max_idle;
+    e->max_idle =
+        config->pool.max_idle ? config->pool.max_idle : conf->max_idle;
     e->wait_ms = config->pool.wait_ms ? config->pool.wait_ms : conf->wait_ms;
     e->suspend_ms = conf->suspend_ms;
     e->suspend_max_ms = conf->suspend_max_ms;
@@ -365,8 +374,7 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
 
     if (!address_numeric(url->host, url->port, &numeric) &&
         !str_is(url->scheme, "unix") && forbidden(u, &numeric)) {
-        problem_error(ps, file, line,
-                      "endpoint %.*s is %s: no calls go there",
+        problem_error(ps, file, line, "endpoint %.*s is %s: no calls go there",
                       STR_ARG(url->host), forbidden(u, &numeric));
         arena_free(a);
         return ERR_INVALID;
@@ -387,8 +395,8 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
     describe(e, url);
     set_limits(e, config, conf);
     if (e->tls) {
-        enum err bad = tls_client_new(&conf->tls, STR_NULL, file, ps,
-                                      &e->tls_context);
+        enum err bad =
+            tls_client_new(&conf->tls, STR_NULL, file, ps, &e->tls_context);
 
         if (bad) {
             x_free(e);
@@ -455,8 +463,7 @@ static void left(struct timer *t)
     uint32_t idle;
 
     if (endpoint_connections(l->endpoint, &idle) || l->endpoint->resolving) {
-        timer_set(l->upstreams->main, t,
-                  loop_now_ms(l->upstreams->main) + 200);
+        timer_set(l->upstreams->main, t, loop_now_ms(l->upstreams->main) + 200);
         return;
     }
     while (*at != l)

@@ -172,8 +172,9 @@ static void replies_take_so_many_fields(void **state)
     strcat(yaml, "]}\n");
     assert_int_equal(read_yaml(yaml), ERR_OK);
     strcpy(strchr(yaml, ']'), ", {name: X-A, value: b}]}\n");
-    assert_refused(yaml, 1, "gateway.reply_headers may give a value to at "
-                            "most 16 fields, got 17");
+    assert_refused(yaml, 1,
+                   "gateway.reply_headers may give a value to at "
+                   "most 16 fields, got 17");
 }
 
 static void a_rule_names_its_variable(void **state)

@@ -632,8 +632,8 @@ static void an_invalid_reply_is_no_reply(void **state)
         "HTTP/1.1 200 OK\n\n",
         "HTTP/1.1 99 Low\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"
-        "\r\n\r\n",
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"
+         "\r\n\r\n"),
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
     };
