@@ -420,6 +420,7 @@ static void check_document(struct arena *a, struct str path,
 static void check_settings(const struct settings *s, struct problems *ps)
 {
     const struct listener_conf *c = s->gateway.listeners.items;
+    const struct tls_client_conf *own = &s->gateway.upstreams.tls;
     struct tls_context *tls = NULL;
 
     for (size_t i = 0; i < s->gateway.listeners.count; i++, c++) {
@@ -428,6 +429,9 @@ static void check_settings(const struct settings *s, struct problems *ps)
         if (!tls_server_new(&c->tls, STR_NULL, s->file, ps, &tls))
             tls_context_unref(tls);
     }
+    if (own->ca.len || own->pin.len || own->certificate.len)
+        if (!tls_client_new(own, STR_NULL, s->file, ps, &tls))
+            tls_context_unref(tls);
     if (s->gateway.access_log.file.len)
         access_log_format_free(access_log_format_new(
             s->gateway.access_log.format, ps, s->file, 0));
