@@ -1,7 +1,8 @@
 /* field_table.h - the perfect hash behind field_id().
  *
- * Private to message.c, and to h1_head.c, which has the bytes of a name in a
- * register already when it asks.
+ * Private to message.c; to h1_head.c, which has the bytes of a name in a
+ * register already when it asks; and to h2_fields.c, which sends names in lower
+ * case.
  */
 #ifndef TG_HTTP_FIELD_TABLE_H
 #define TG_HTTP_FIELD_TABLE_H

@@ -1,6 +1,6 @@
 /* h1_chars.h - which bytes may stand where in HTTP/1.1, and spans of them.
  *
- * Private to the h1_*.c files and their test. Every span exists twice: in
+ * Private to the h1_*.c files and their test, and to h2_fields.c. Every span exists twice: in
  * plain C over one table, and with SSE2, which every x86-64 has, sixteen
  * bytes at a time. The test compares the two; -DH1_PLAIN builds without SSE2.
  *

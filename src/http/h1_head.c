@@ -619,7 +619,9 @@ static inline enum err begin(struct head *h, const char *p, size_t len)
     must(memcmp(p + len - 4, "\r\n\r\n", 4) == 0);
     h->begin = p;
     h->end = p + len;
-    *m = (struct message) { .headers = m->headers, .capacity = m->capacity };
+    *m = (struct message) { .headers = m->headers,
+                            .capacity = m->capacity,
+                            .major = 1 };
     return ERR_OK;
 }
 

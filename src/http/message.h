@@ -118,6 +118,7 @@ struct message {
     uint16_t status; /* 100 … 599 */
     struct str reason;
 
+    uint8_t major; /* 1 or 2 */
     uint8_t minor; /* HTTP/1.minor: 0 or 1 */
     enum body_kind body;
     uint64_t length;      /* BODY_LENGTH */
