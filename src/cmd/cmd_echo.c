@@ -285,7 +285,10 @@ static void admit(struct backend *b, int fd, const struct address *peer)
                     .target_size = 1024 * 1024,
                     .headers = 1000,
                     .pipelined = 256 * 1024,
-                    .linger_ms = 2000 },
+                    .linger_ms = 2000,
+                    .streams = 1000,
+                    .window = 1024 * 1024 },
+        .http2 = true,
         .on_free = free_numbered,
         .arg = n,
     };

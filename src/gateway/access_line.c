@@ -71,7 +71,9 @@ static void json_line(struct line *l, const struct access_entry *e,
     json_text(l, ",\"method\":\"", e->method, MAX_SHORT);
     LINE(l, ",\"target\":\"");
     line_value(l, e->target, MAX_TARGET, line_reference);
-    if (e->minor)
+    if (e->major == 2)
+        LINE(l, "\",\"protocol\":\"HTTP/2.0\"");
+    else if (e->minor)
         LINE(l, "\",\"protocol\":\"HTTP/1.1\"");
     else
         LINE(l, "\",\"protocol\":\"HTTP/1.0\"");
@@ -131,13 +133,23 @@ static void text_value(struct line *l, struct str s, size_t max,
         LINE(l, "-");
 }
 
+static void put_protocol(struct line *l, const struct access_entry *e)
+{
+    if (e->major == 2)
+        LINE(l, "HTTP/2.0");
+    else if (e->minor)
+        LINE(l, "HTTP/1.1");
+    else
+        LINE(l, "HTTP/1.0");
+}
+
 static void put_request_line(struct line *l, const struct access_entry *e)
 {
     text_value(l, e->method, MAX_SHORT, line_escaped);
     LINE(l, " ");
     text_value(l, e->target, MAX_TARGET, line_reference);
-    LINE(l, " HTTP/1.");
-    line_u64(l, e->minor);
+    LINE(l, " ");
+    put_protocol(l, e);
 }
 
 static void put_header(struct line *l, const struct token *t,
@@ -180,8 +192,7 @@ static void put_made(struct line *l, const struct token *t,
                    line_reference);
         break;
     case TOKEN_PROTOCOL:
-        LINE(l, "HTTP/1.");
-        line_u64(l, e->minor);
+        put_protocol(l, e);
         break;
     case TOKEN_REQUEST_HEADER:
         put_header(l, t, e->request);

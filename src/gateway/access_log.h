@@ -89,6 +89,7 @@ struct access_entry {
     struct str client; /* address */
     struct str method;
     struct str target;            /* path and query */
+    uint8_t major;                /* 1 or 2; 0 counts as 1 */
     uint8_t minor;                /* HTTP/1.minor */
     unsigned status;              /* 0: the client left before a reply */
     uint64_t bytes_in, bytes_out; /* of bodies */

@@ -304,6 +304,7 @@ static void log_access(struct exchange *x, uint64_t us)
         .client = str_from(x->client.text, x->client.text_len),
         .method = m->method_text,
         .target = m->target,
+        .major = m->major,
         .minor = m->minor,
         .status = x->s.status,
         .bytes_in = x->s.body_in,
@@ -375,6 +376,7 @@ static void log_refused(struct worker *w, struct http_conn *c, unsigned status,
     if (m) {
         e.method = m->method_text;
         e.target = m->target;
+        e.major = m->major;
         e.minor = m->minor;
     }
     access_log_append(w->log, w->snapshot->log_format, &e);

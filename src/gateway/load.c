@@ -352,7 +352,10 @@ static struct tls_context *listener_tls(struct load *l,
         tls_local_certificate(l->s->state_dir, str_z(host), l->ps,
                               &conf.certificate, &conf.key, l->a))
         return NULL;
-    if (tls_server_new(&conf, STR("\x08http/1.1"), l->s->file, l->ps, &tls))
+    if (tls_server_new(&conf,
+                       l->s->gateway.http2 ? STR("\x02h2\x08http/1.1")
+                                           : STR("\x08http/1.1"),
+                       l->s->file, l->ps, &tls))
         return NULL;
     if (old && old->tls &&
         tls_context_content(old->tls) == tls_context_content(tls)) {
@@ -384,7 +387,10 @@ static struct http_server *make_server(struct load *l,
                     .idle_ms = g->timeouts.idle_ms,
                     .rate_ms = g->timeouts.rate_ms,
                     .rate = g->limits.rate,
+                    .streams = g->limits.streams,
+                    .window = g->limits.window,
                     .linger_ms = g->timeouts.linger_ms },
+        .http2 = g->http2,
         .proxy_protocol = c->proxy_protocol,
         .trusted = trusted,
         .on_free = free_server,

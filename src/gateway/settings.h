@@ -76,6 +76,7 @@ struct gateway_conf {
     struct str upstream;                 /* overrides every endpoint */
     int security_off;                    /* security: 0 on, 1 off */
     struct conf_strings ignore;
+    bool http2;
     int forwarded;
     int errors;
     struct str via;                 /* name in Via; empty: no Via */
@@ -91,6 +92,7 @@ struct gateway_conf {
         uint64_t rate;                                 /* bytes per second */
         uint64_t connections, connections_per_address; /* 0: derived */
         uint64_t hold_size, hold_ms; /* of a body before the backend is asked */
+        uint64_t streams, window;    /* HTTP/2, of a connection and a stream */
     } limits;
     struct upstreams_conf upstreams;
     struct cors_conf cors;

@@ -222,6 +222,23 @@ static const struct conf_field limit_fields[] = {
       .max = MINUTE,
       .def = "20ms",
       .help = "See limits.hold_size." },
+    { .name = "streams",
+      .type = CONF_U64,
+      .at = GATEWAY(limits.streams),
+      .min = 1,
+      .max = 10000,
+      .def = "128",
+      .help = "HTTP/2: requests a client may have under way on one "
+              "connection. One more is refused in a way that tells the client "
+              "to send it again." },
+    { .name = "window",
+      .type = CONF_SIZE,
+      .at = GATEWAY(limits.window),
+      .min = 16 * KIB,
+      .max = 16 * MIB,
+      .def = "256k",
+      .help = "HTTP/2: bytes of one request's body that may come before a "
+              "backend has taken any." },
     { 0 },
 };
 
@@ -536,6 +553,12 @@ static const struct conf_field gateway_fields[] = {
       .help = "Extensions of documents (x-wso2-throttling-tier, …) that may go "
               "unenforced. A document with one that is neither enforced nor "
               "listed here is refused." },
+    { .name = "http2",
+      .type = CONF_BOOL,
+      .at = GATEWAY(http2),
+      .def = "true",
+      .help = "Speak HTTP/2 with clients: by ALPN on HTTPS listeners, by prior "
+              "knowledge on the others. HTTP/1.1 is spoken in any case." },
     { .name = "forwarded",
       .type = CONF_ENUM,
       .at = GATEWAY(forwarded),

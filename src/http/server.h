@@ -8,8 +8,14 @@
  *   on_body*              body bytes, all must be taken
  *   on_body_end           the request is whole (also when it had no body)
  *   on_drained*           unsent reply bytes have gone
+ *   on_drain              the process is about to end: a stream that would
+ *                         not end by itself should (may be NULL)
  *   on_end                once, last: the reply was sent, or the client left
  *                         (s->aborted); the stream is freed afterwards
+ *
+ * After a 101 (to a request with message.upgrade) the connection is a tunnel:
+ * on_body*, on_body_end are told once more, of bytes as they come and of the
+ * client's end; http_body() and http_finish() send as they are given.
  *
  * The handler answers with http_respond(), http_body(), http_finish(), at any
  * time, from inside a callback or later. Threads: a stream belongs to the
@@ -31,6 +37,7 @@ struct http_handler {
     /* trailers: whole lines with CRLF, validated; often empty. */
     void (*on_body_end)(struct http_stream *s, struct str trailers);
     void (*on_drained)(struct http_stream *s);
+    void (*on_drain)(struct http_stream *s);
     void (*on_end)(struct http_stream *s);
     /* The reply to a request that could not be read or taken (status of
      * h1_error, or 408, 413, 503): its body and type, and a further field. m:
@@ -56,6 +63,8 @@ struct http_limits {
     uint64_t rate_ms;      /* the span over which rates are looked at */
     uint64_t rate;         /* bytes/s a body or reply must move at least */
     uint64_t linger_ms;    /* reading on after a refusal, so it arrives */
+    uint64_t streams;      /* HTTP/2: requests at once on a connection */
+    uint64_t window;       /* HTTP/2: bytes of a body that come unasked */
 };
 
 /* What a listener gives its connections; immutable, counted. */
@@ -64,6 +73,7 @@ struct http_server {
     const struct http_handler *handler;
     struct http_limits limits;
     struct tls_context *tls; /* NULL: plain */
+    bool http2;              /* by ALPN, or unasked where there is no TLS */
     bool proxy_protocol;     /* from trusted peers */
     bool (*trusted)(void *arg, const struct sockaddr *peer);
     void *trusted_arg;
@@ -88,14 +98,17 @@ void client_address_set(struct client_address *a, const struct sockaddr *sa);
 
 struct http_stream {
     struct http_conn *conn;
-    struct arena *arena; /* lives as long as the stream */
+    struct h2_request *h2; /* the protocol's own half of it; or NULL */
+    struct arena *arena;   /* lives as long as the stream */
     struct message request;
     uint64_t start_us;          /* loop_now_us() when the head was whole */
     uint64_t body_in, body_out; /* bytes of bodies */
     uint16_t status;            /* of the reply; 0: none yet */
     bool request_done, reply_started, reply_done, aborted;
-    bool reply_chunked, reply_bodyless;
+    bool reply_bodyless;
     bool reply_cut;      /* the reply ended before its announced end */
+    bool tunnel;         /* a 101 was sent: bytes both ways */
+    bool open_ended;     /* the handler's: no least rate holds for its body */
     uint64_t reply_left; /* BODY_LENGTH */
     uint32_t reply_at, reply_sends; /* where it began; for http_unsend() */
     uint8_t reply_body;             /* enum body_kind */
@@ -131,9 +144,12 @@ void http_reply_text(struct http_stream *s, unsigned status,
 /* Takes back a reply of which nothing was sent yet: another may be given.
  * False: too late. */
 bool http_unsend(struct http_stream *s);
-/* The reply cannot be finished: the client must see that it is cut. */
+/* The reply cannot be finished: the client must see that it is cut. With a
+ * code of RFC 9113 section 7, for who speaks HTTP/2; 0: INTERNAL_ERROR. */
 void http_cut(struct http_stream *s);
-/* Stop and go on reading the request's body. */
+void http_cut_with(struct http_stream *s, uint32_t code);
+/* Stop and go on reading the request's body. What is under way already still
+ * comes: at most a receive buffer, or limits.window. */
 void http_pause(struct http_stream *s);
 void http_resume(struct http_stream *s);
 size_t http_unsent(const struct http_stream *s);
