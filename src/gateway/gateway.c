@@ -219,6 +219,8 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     }
     upstreams_resolve_now(g->upstreams, 2000);
     set_ceilings(g, s);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        loop_set_spin(g->workers[i]->loop, (uint32_t)s->gateway.spin);
     publish(g, snapshot);
     if (!g->started)
         for (unsigned i = 0; i < g->worker_count; i++)

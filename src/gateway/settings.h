@@ -71,6 +71,7 @@ struct gateway_conf {
     struct conf_list listeners; /* struct listener_conf */
     struct conf_list apis;      /* struct api_conf */
     uint64_t threads;           /* 0: as many as CPUs */
+    uint64_t spin;              /* microseconds; 0: never */
     struct str user;            /* to become after binding, when root */
     struct conf_strings trusted_proxies; /* addresses and CIDR ranges */
     struct str upstream;                 /* overrides every endpoint */

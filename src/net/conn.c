@@ -23,7 +23,7 @@ enum {
     TLS_GATHER = 16 * 1024, /* one record */
 };
 
-static _Thread_local char *receive_buf, *plain_buf, *gather_buf;
+static _Thread_local char *receive_buf, *full_buf, *plain_buf, *gather_buf;
 static _Thread_local char *spare[SPARE_MAX];
 static _Thread_local int spares;
 
@@ -39,9 +39,10 @@ void conn_thread_done(void)
     while (spares)
         x_free(spare[--spares]);
     x_free(receive_buf);
+    x_free(full_buf);
     x_free(plain_buf);
     x_free(gather_buf);
-    receive_buf = plain_buf = gather_buf = NULL;
+    receive_buf = full_buf = plain_buf = gather_buf = NULL;
     tls_thread_done();
 }
 
@@ -409,9 +410,13 @@ static void receive_tls(struct conn *c, char *p, size_t n)
 
 static void readable(struct conn *c)
 {
-    char *p = thread_buf(&receive_buf, CONN_RECEIVE_MAX);
-    ssize_t n = recv(c->io.fd, p, CONN_RECEIVE_MAX, 0);
+    size_t max = c->full ? CONN_RECEIVE_FULL : CONN_RECEIVE_MAX;
+    char *p = thread_buf(c->full ? &full_buf : &receive_buf, max);
+    ssize_t n = recv(c->io.fd, p, max, 0);
 
+    /* The larger buffer is for those who have that much on the way: it would
+     * push everybody else's out of the cache. */
+    c->full = n >= CONN_RECEIVE_MAX;
     if (n > 0) {
         c->in_bytes += (uint64_t)n;
         if (c->tls)

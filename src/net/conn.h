@@ -2,7 +2,8 @@
  * that waits its turn.
  *
  * Embedded in who owns it (server side, client side). Reading: whatever one
- * receive brought (at most 64 KiB, decrypted) is handed to on_data(), in the
+ * receive brought (at most 64 KiB, or 256 KiB when the one before was full;
+ * decrypted) is handed to on_data(), in the
  * thread's own buffer: the owner may change it in place, and takes all of it
  * before it returns; to slow the peer down it calls conn_pause(). Writing:
  * conn_write() gathers, sent once at the end of the loop's turn; conn_send()
@@ -27,6 +28,7 @@
 #include "net/tls.h"
 
 #define CONN_RECEIVE_MAX (64 * 1024)
+#define CONN_RECEIVE_FULL (256 * 1024)
 #define CONN_PARTS 3
 
 struct conn;
@@ -65,6 +67,7 @@ struct conn {
     bool unwatched; /* the peer is gone, what it sent waits for resume */
     bool hears_out; /* the owner's: what the peer sent counts, even after
                        sending to it failed */
+    bool full;      /* the last receive filled its buffer */
     bool waiting;   /* unsent output waits for the kernel */
     bool shut;      /* close the sending side when all is out */
     uint64_t in_bytes, out_bytes; /* on the wire */

@@ -23,6 +23,8 @@ enum {
     TICK_MS = 16,
     SLOTS = 256,
     SPAN0_MS = TICK_MS * SLOTS,
+    SPIN_LUCK_MAX = 16,
+    SPIN_TRY = 64, /* without luck, once in so many sleeps */
 };
 
 struct turn_hook {
@@ -49,6 +51,9 @@ struct loop {
     struct turn_hook *hooks;
     _Atomic uint64_t turns;
     _Atomic uint64_t lag_us;
+    _Atomic uint32_t spin_us;
+    int32_t spin_luck;          /* above 0: looks before sleeping have paid */
+    uint32_t spin_sleeps;       /* without luck since the last try */
     uint64_t tick;              /* level-0 slots before this one are empty */
     bool timers;                /* there ever was one */
     uint64_t used0[SLOTS / 64]; /* slots that may hold a timer */
@@ -346,6 +351,58 @@ static void note_end(struct loop *l)
         atomic_store_explicit(&l->lag_us, us, memory_order_relaxed);
 }
 
+void loop_set_spin(struct loop *l, uint32_t us)
+{
+    atomic_store_explicit(&l->spin_us, us, memory_order_relaxed);
+}
+
+static int wait_for_events(struct loop *l, int wait)
+{
+    return epoll_wait(l->epoll_fd, l->events, EVENTS_MAX, wait);
+}
+
+static bool spin_pays(struct loop *l)
+{
+    if (l->spin_luck > 0)
+        return true;
+    if (++l->spin_sleeps < SPIN_TRY)
+        return false;
+    l->spin_sleeps = 0;
+    return true;
+}
+
+/* Looks for events without sleeping, for a moment. A look that found nothing
+ * costs as much as eight that did have saved. */
+static int spin(struct loop *l, uint32_t us)
+{
+    uint64_t end = clock_mono_us() + us;
+    int n;
+
+    do {
+        n = wait_for_events(l, 0);
+    } while (n == 0 &&
+             !atomic_load_explicit(&l->posted, memory_order_relaxed) &&
+             clock_mono_us() < end);
+    if (n > 0)
+        l->spin_luck += l->spin_luck < SPIN_LUCK_MAX;
+    else
+        l->spin_luck -= l->spin_luck > 0 ? SPIN_LUCK_MAX / 2 : 0;
+    return n;
+}
+
+static int next_events(struct loop *l, int wait)
+{
+    uint32_t us = atomic_load_explicit(&l->spin_us, memory_order_relaxed);
+
+    if (us && wait && l->event_count > 0 && spin_pays(l)) {
+        int n = spin(l, us);
+
+        if (n || atomic_load_explicit(&l->posted, memory_order_relaxed))
+            return n;
+    }
+    return wait_for_events(l, wait);
+}
+
 void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait = wait_ms(l);
@@ -354,7 +411,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
         wait = max_wait_ms;
     if (atomic_load_explicit(&l->posted, memory_order_relaxed))
         wait = 0;
-    l->event_count = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX, wait);
+    l->event_count = next_events(l, wait);
     if (l->event_count < 0)
         l->event_count = 0;         /* EINTR */
     atomic_fetch_add(&l->turns, 1); /* odd: inside */

@@ -48,6 +48,12 @@ void loop_run(struct loop *l);
 void loop_turn(struct loop *l, int max_wait_ms);
 void loop_stop(struct loop *l);
 
+/* After a turn that had work, look for more for up to us microseconds before
+ * sleeping: with few connections a wake-up costs more than the call. It is
+ * done only while it pays (the last looks found something), so an idle loop,
+ * or one whose peers take their time, sleeps as ever. 0: never. Any thread. */
+void loop_set_spin(struct loop *l, uint32_t us);
+
 /* Start watching; events as in epoll. ERR_IO with errno. */
 enum err loop_watch(struct loop *l, struct io *io, uint32_t events);
 /* Another set of events; no system call when it is the same. */
