@@ -167,9 +167,10 @@ static size_t scheme_length(struct str s)
 
 static uint16_t scheme_port(struct str scheme)
 {
-    if (str_is(scheme, "http") || str_is(scheme, "ws"))
+    if (str_is(scheme, "http") || str_is(scheme, "ws") || str_is(scheme, "h2c"))
         return 80;
-    if (str_is(scheme, "https") || str_is(scheme, "wss"))
+    if (str_is(scheme, "https") || str_is(scheme, "wss") ||
+        str_is(scheme, "h2"))
         return 443;
     return 0;
 }

@@ -38,18 +38,6 @@ static const struct lb *choose_lb(const struct oas_endpoints *e,
     }
 }
 
-static bool supported_scheme(struct compile *c, const struct oas_endpoint *e)
-{
-    if (str_is(e->url.scheme, "http") || str_is(e->url.scheme, "https") ||
-        str_is(e->url.scheme, "unix"))
-        return true;
-    problem_error(c->ps, c->doc->file, e->line,
-                  "endpoint %.*s: the scheme is not supported; use http://, "
-                  "https:// or unix:/path.sock",
-                  STR_ARG(e->text));
-    return false;
-}
-
 static enum err add_member(struct compile *c, struct cluster *k,
                            const struct oas_endpoint *e,
                            const struct oas_endpoint_config *config)
@@ -57,8 +45,6 @@ static enum err add_member(struct compile *c, struct cluster *k,
     struct member *m = &k->members[k->count];
     struct str base = e->url.path;
 
-    if (!supported_scheme(c, e))
-        return ERR_INVALID;
     while (base.len && base.p[base.len - 1] == '/')
         base.len--;
     m->base = arena_copy(c->a, base);

@@ -42,12 +42,12 @@ struct exchange {
     struct cluster *cluster;
     struct endpoint_thread *endpoint;        /* of the present try */
     struct exchange *wait_next, **wait_prev; /* in its line */
-    struct timer timer; /* hold, waiting for a connection, pause */
-    struct str path;    /* normal form, all of it */
-    struct str rest;    /* behind the context */
+    struct http_client *alone; /* a connection for this call only comes */
+    struct timer timer;        /* hold, waiting for a connection, pause */
+    struct str path;           /* normal form, all of it */
+    struct str rest;           /* behind the context */
     struct str activityid;
     struct client_address client; /* by trusted forwarding fields */
-    struct str head;              /* of the request to the backend, per try */
     struct str trailers;          /* of the request, safe ones */
     char *held; /* body bytes that wait, or may be sent again */
     uint32_t held_len, held_cap;
@@ -70,7 +70,9 @@ struct exchange {
     bool trial;    /* endpoint_result() is owed */
     bool counted;  /* as outstanding at the endpoint */
     bool paused_in, paused_out;
-    bool drop_cors; /* the backend's own CORS fields */
+    bool grpc;
+    bool sent_again; /* after a backend had refused to look at it */
+    bool drop_cors;  /* the backend's own CORS fields */
 };
 
 extern const struct http_handler exchange_handler;

@@ -71,7 +71,7 @@ static void end_try(struct exchange *x)
 
 void proxy_abandon(struct exchange *x)
 {
-    if (x->wait_prev)
+    if (x->wait_prev || x->alone)
         endpoint_forget(x->endpoint, x);
     http_call_cancel(&x->call);
     if (x->endpoint)
@@ -100,72 +100,46 @@ static const uint64_t skip_request =
     H1_FIELD_BIT(FIELD_X_FORWARDED_PROTO) | H1_FIELD_BIT(FIELD_X_REAL_IP) |
     H1_FIELD_BIT(FIELD_PROXY);
 
-static struct str framing(struct exchange *x, char number[64])
+/* The path behind the endpoint's base; never empty together with it. */
+static struct str rest_of_path(const struct exchange *x,
+                               const struct member *member)
 {
-    const struct message *m = &x->s.request;
-    struct h1_out o = { number, number + 64 };
-
-    if (m->body == BODY_CHUNKED)
-        return STR("Transfer-Encoding: chunked\r\n");
-    if (m->body != BODY_LENGTH)
-        return STR("");
-    h1_put_str(&o, STR("Content-Length: "));
-    h1_put_u64(&o, m->length);
-    h1_put_crlf(&o);
-    return str_from(number, (size_t)(o.p - number));
+    return x->rest.len || member->base.len ? x->rest : STR("/");
 }
 
-static struct str build_head(struct exchange *x)
+static void start_request(struct exchange *x, struct http_client *c, bool more)
 {
     struct message *m = &x->s.request;
     const struct member *member = &x->cluster->members[x->member];
-    struct endpoint *e = member->endpoint;
     struct header extra[FORWARDING_FIELDS + 3];
-    size_t extras =
-        forwarding_fields(x, (enum forwarded)conf(x)->forwarded, extra);
-    char number[64];
-    struct str frame = framing(x, number), path = x->rest;
-    uint64_t skip = skip_request;
-    size_t room;
-    struct h1_out o;
-    char *start;
+    struct http_request r = {
+        .method = m->method_text,
+        .authority = member->endpoint->authority,
+        .path = { member->base, rest_of_path(x, member) },
+        .query = m->query,
+        .has_query = m->has_query,
+        .from = m,
+        .skip = skip_request,
+        .extra = extra,
+        .extras =
+            forwarding_fields(x, (enum forwarded)conf(x)->forwarded, extra),
+        .body = m->body,
+        .length = m->length,
+        .trailers = x->grpc,
+    };
 
     if (conf(x)->via.len) {
-        skip |= H1_FIELD_BIT(FIELD_VIA);
-        extra[extras].name = STR("Via");
-        extra[extras++].value = via_value(x);
+        r.skip |= H1_FIELD_BIT(FIELD_VIA);
+        extra[r.extras].name = STR("Via");
+        extra[r.extras++].value = via_value(x);
     }
-    extra[extras].name = STR("activityid");
-    extra[extras++].value = x->activityid;
+    extra[r.extras].name = STR("activityid");
+    extra[r.extras++].value = x->activityid;
     if (m->expect_continue && !x->held_len && !x->whole) {
-        extra[extras].name = STR("Expect");
-        extra[extras++].value = STR("100-continue");
+        extra[r.extras].name = STR("Expect");
+        extra[r.extras++].value = STR("100-continue");
     }
-    if (!path.len && !member->base.len)
-        path = STR("/");
-    room = m->method_text.len + member->base.len + path.len + m->query.len +
-           e->authority.len + frame.len + h1_fields_size(m) + 64;
-    for (size_t i = 0; i < extras; i++)
-        room += extra[i].name.len + extra[i].value.len + 4;
-    start = arena_raw(x->s.arena, room);
-    o = (struct h1_out) { start, start + room };
-    h1_put_str(&o, m->method_text);
-    h1_put_str(&o, STR(" "));
-    h1_put_str(&o, member->base);
-    h1_put_str(&o, path);
-    if (m->has_query) {
-        h1_put_str(&o, STR("?"));
-        h1_put_str(&o, m->query);
-    }
-    h1_put_str(&o, STR(" HTTP/1.1\r\nHost: "));
-    h1_put_str(&o, e->authority);
-    h1_put_crlf(&o);
-    h1_put_fields(&o, m, skip);
-    for (size_t i = 0; i < extras; i++)
-        h1_put_field(&o, extra[i].name, extra[i].value);
-    h1_put_str(&o, frame);
-    h1_put_crlf(&o);
-    return str_from(start, (size_t)(o.p - start));
+    http_call_start(c, &x->call, &r, more);
 }
 
 /* The request's body */
@@ -185,38 +159,9 @@ static void hold_bytes(struct exchange *x, const char *p, size_t n)
     x->held_len += (uint32_t)n;
 }
 
-/* Body bytes to the backend, as its head announced them. */
 static void forward(struct exchange *x, const char *p, size_t n, bool end)
 {
-    char size[24], *tail;
-    struct h1_out o = { size, size + sizeof(size) };
-    struct iovec parts[3];
-    struct str trailers = end ? x->trailers : STR_NULL;
-    size_t len = 0;
-
-    if (x->s.request.body != BODY_CHUNKED) {
-        parts[0] = (struct iovec) { (void *)(uintptr_t)p, n };
-        http_call_body(&x->call, parts, n ? 1 : 0, end);
-        return;
-    }
-    tail = arena_raw(x->s.arena, end ? trailers.len + 8 : 2);
-    if (n) {
-        h1_put_hex(&o, n);
-        h1_put_crlf(&o);
-        memcpy(tail, "\r\n", len = 2);
-    }
-    if (end) {
-        memcpy(tail + len, "0\r\n", 3);
-        if (trailers.len)
-            memcpy(tail + len + 3, trailers.p, trailers.len);
-        len += 3 + trailers.len;
-        memcpy(tail + len, "\r\n", 2);
-        len += 2;
-    }
-    parts[0] = (struct iovec) { size, (size_t)(o.p - size) };
-    parts[1] = (struct iovec) { (void *)(uintptr_t)p, n };
-    parts[2] = (struct iovec) { tail, len };
-    http_call_body(&x->call, parts, 3, end);
+    http_call_body(&x->call, p, n, end, end ? x->trailers : STR_NULL);
 }
 
 /* Trailer lines without those that would mean something in a head (RFC 9110
@@ -314,8 +259,7 @@ static void start_call(struct exchange *x, struct http_client *c)
     x->call.first_byte_ms = x->cluster->first_byte_ms;
     x->call.stall_ms = x->cluster->stall_ms;
     x->call.total_at_ms = x->total_at_ms;
-    x->head = build_head(x);
-    http_call_start(c, &x->call, x->head.p, x->head.len, body);
+    start_request(x, c, body);
     if (body && (x->held_len || x->whole))
         forward(x, x->held, x->held_len, x->whole);
     if (x->paused_in && http_call_unsent(&x->call) <= HIGH_WATER) {
@@ -349,6 +293,7 @@ static uint64_t pause_ms(const struct exchange *x)
 
 enum again {
     AGAIN_STALE,     /* the kept connection had ended: as if not sent */
+    AGAIN_REFUSED,   /* the backend says it did not look at it */
     AGAIN_UNSENT,    /* the backend saw nothing of it */
     AGAIN_ANYWHERE,  /* it may have been seen, another try may go there too */
     AGAIN_ELSEWHERE, /* ... and another one there makes no sense */
@@ -360,14 +305,15 @@ static bool may_try(struct exchange *x, enum again why)
 
     if (x->streamed || x->s.reply_started || !time_left(x))
         return false;
-    if (why != AGAIN_UNSENT && !method_idempotent(x->s.request.method))
+    if (why != AGAIN_UNSENT && why != AGAIN_REFUSED &&
+        !method_idempotent(x->s.request.method))
         return false;
-    if (x->attempts > x->cluster->retries + (why == AGAIN_STALE ? 2u : 0u))
+    if (x->attempts > x->cluster->retries + (why <= AGAIN_REFUSED ? 2u : 0u))
         return false;
     if (!cluster_has(x->cluster, why == AGAIN_ELSEWHERE ? x->tried | mine : 0,
                      now_ms(x)))
         return false;
-    if (why == AGAIN_STALE)
+    if (why <= AGAIN_REFUSED)
         return true;
     x->tried |= mine;
     return cluster_take_retry(x->cluster);
@@ -726,6 +672,11 @@ static void on_fail(struct http_call *call, enum http_fail why, bool any,
             return;
         }
         x->field_count = x->own_fields;
+    }
+    if (why == HTTP_FAIL_REFUSED && !x->sent_again) {
+        x->sent_again = true;
+        if (try_again(x, AGAIN_REFUSED))
+            return;
     }
     if (!any && (closed || why == HTTP_FAIL_FIRST_BYTE) &&
         try_again(x, stale    ? AGAIN_STALE

@@ -368,12 +368,14 @@ static void check_url(const struct reader *r, const char *name, struct str text)
         return;
     if (url_parse(r->a, text, &url) ||
         !(str_is(url.scheme, "http") || str_is(url.scheme, "https") ||
+          str_is(url.scheme, "h2") || str_is(url.scheme, "h2c") ||
           str_is(url.scheme, "unix")) ||
         !url.host.len || url.has_query || url.userinfo.p)
-        complain(r, name,
-                 "must be a URL such as http://127.0.0.1:8080/base or "
-                 "unix:/run/app.sock:/base, got \"%.*s\"",
-                 STR_ARG(text));
+        complain(
+            r, name,
+            "must be a URL such as http://127.0.0.1:8080/base, "
+            "h2c://127.0.0.1:9090 or unix:/run/app.sock:/base, got \"%.*s\"",
+            STR_ARG(text));
 }
 
 static void check_apis(const struct reader *r, const struct gateway_conf *g)

@@ -42,6 +42,8 @@ struct upstreams_conf {
     uint64_t connect_ms, first_byte_ms, total_ms, stall_ms, idle_ms;
     uint64_t max_connections; /* per endpoint, all threads; 0: none */
     uint64_t max_idle;        /* kept per endpoint and thread */
+    bool http2;               /* offered by ALPN to https:// endpoints */
+    uint64_t streams, window; /* of an HTTP/2 connection; of a stream */
     uint64_t wait_ms;         /* for a connection when all are in use */
     uint64_t retries;         /* further tries of one call */
     uint64_t retry_percent;   /* of calls: the budget for retries */

@@ -338,6 +338,29 @@ static const struct conf_field upstream_fields[] = {
       .help = "How long an unused connection is kept. Backends that close "
               "theirs sooner should say so (Keep-Alive: timeout=N), or this "
               "should be shorter than theirs." },
+    { .name = "http2",
+      .type = CONF_BOOL,
+      .at = UPSTREAMS(http2),
+      .def = "true",
+      .help = "Offer HTTP/2 to https:// endpoints (by ALPN). Endpoints written "
+              "h2:// (TLS) or h2c:// (clear text) speak it in any case, "
+              "http:// never." },
+    { .name = "streams",
+      .type = CONF_U64,
+      .at = UPSTREAMS(streams),
+      .min = 1,
+      .max = 10000,
+      .def = "100",
+      .help = "Calls at once on one HTTP/2 connection; fewer when the backend "
+              "says so. For more another connection is opened." },
+    { .name = "window",
+      .type = CONF_SIZE,
+      .at = UPSTREAMS(window),
+      .min = 16 * KIB,
+      .max = 16 * MIB,
+      .def = "256k",
+      .help = "HTTP/2: bytes of one reply that come before the client has "
+              "taken any." },
     { .name = "max_connections",
       .type = CONF_U64,
       .at = UPSTREAMS(max_connections),

@@ -49,7 +49,8 @@ static void fail(struct h2 *h, const char *why)
 {
     if (!h->failed)
         h->why = why;
-    h->failed = true;
+    h->failed = h->room = true;
+    loop_at_end(h->conn->loop, &h->reap);
 }
 
 static void refill(struct h2 *h, int32_t frames)
@@ -146,6 +147,7 @@ static void bury(struct h2 *h, struct h2_stream *s, uint32_t error)
     s->error = error;
     s->next = h->closed;
     h->closed = s;
+    h->room = true;
     loop_at_end(h->conn->loop, &h->reap);
 }
 
@@ -185,13 +187,15 @@ static void reap(struct task *t)
 
     if (!h->session)
         return;
-    if (h->closed) {
+    if (h->closed)
         tell_closed(h);
-        if (h->session && h->ops->on_room)
-            h->ops->on_room(h);
-    }
     if (h->session && h->drained)
         tell_drained(h);
+    if (h->session && h->room) {
+        h->room = false;
+        if (h->ops->on_room)
+            h->ops->on_room(h);
+    }
 }
 
 /* Sending */
@@ -488,6 +492,13 @@ void h2_reset(struct h2_stream *s, uint32_t code)
     pump(h);
 }
 
+void h2_forget(struct h2 *h, struct h2_stream *s)
+{
+    must(!s->id);
+    if (!s->dead)
+        bury(h, s, NGHTTP2_REFUSED_STREAM);
+}
+
 /* Receiving */
 
 static int on_begin_headers(nghttp2_session *session,
@@ -589,10 +600,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             h2_spend(h, 1);
+        h->room = true;
         loop_at_end(h->conn->loop, &h->reap);
         break;
     case NGHTTP2_GOAWAY:
-        h->goaway_seen = true;
+        h->goaway_seen = h->room = true;
+        loop_at_end(h->conn->loop, &h->reap);
         break;
     default:
         break;
@@ -600,17 +613,29 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
+                          void *user)
+{
+    (void)session;
+    if (hd->type == NGHTTP2_DATA)
+        of(user)->data_left = (uint32_t)hd->length;
+    return 0;
+}
+
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id,
                          const uint8_t *p, size_t n, void *user)
 {
     struct h2 *h = of(user);
     struct h2_stream *s = stream_of(h, id);
+    bool last;
 
-    (void)flags;
+    /* With padding more comes behind the data: then the end is told apart. */
+    h->data_left -= (uint32_t)n;
+    last = flags & NGHTTP2_FLAG_END_STREAM && !h->data_left;
     (void)nghttp2_session_consume_connection(session, n);
     if (!s || s->dead)
         return 0;
-    h->ops->on_data(h, s, (char *)(uintptr_t)p, n);
+    h->ops->on_data(h, s, (char *)(uintptr_t)p, n, last);
     if (s->paused)
         s->owed += n;
     else
@@ -782,6 +807,7 @@ static void make_shared(void)
     nghttp2_session_callbacks_set_on_begin_headers_callback(c,
                                                             on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
@@ -856,7 +882,8 @@ void h2_done(struct h2 *h)
         return;
     h->failed = true;
     while ((s = h->streams)) {
-        nghttp2_session_set_stream_user_data(h->session, s->id, NULL);
+        if (s->id)
+            nghttp2_session_set_stream_user_data(h->session, s->id, NULL);
         bury(h, s, NGHTTP2_CONNECT_ERROR);
     }
     tell_closed(h);

@@ -44,7 +44,11 @@ struct h2_ops {
      * nothing follows, and on_end() is told next. */
     void (*on_head)(struct h2 *h, struct h2_stream *s, struct message *m,
                     unsigned refuse, bool end);
-    void (*on_data)(struct h2 *h, struct h2_stream *s, char *p, size_t n);
+    /* end: these are the last ones, told so that they can be passed on in one
+     * piece with the end; on_end() is told next in any case. What was
+     * announced may still turn out to be longer: who must know compares. */
+    void (*on_data)(struct h2 *h, struct h2_stream *s, char *p, size_t n,
+                    bool end);
     /* trailers: whole lines with CRLF, valid during the call. */
     void (*on_end)(struct h2 *h, struct h2_stream *s, struct str trailers);
     void (*on_drained)(struct h2 *h, struct h2_stream *s);
@@ -110,13 +114,15 @@ struct h2 {
     uint64_t heard_ms;  /* when the peer last sent anything */
     uint64_t pinged_ms; /* when the unanswered ping was sent; 0: none */
     uint64_t refilled_ms;
-    int32_t allowance; /* of work for nothing, in frames */
+    uint32_t data_left; /* of the DATA frame that comes in */
+    int32_t allowance;  /* of work for nothing, in frames */
     bool server;
     bool receiving, pumping, again;
     bool unread;      /* the peer does not read: we do not read from it */
     bool goaway_seen; /* the peer's: no new streams */
     bool failed;      /* the session is of no use any more */
     bool drained;     /* some stream is owed on_drained() */
+    bool room;        /* on_room() is due */
     const char *why;  /* of the failure, for the log */
 };
 
@@ -176,6 +182,9 @@ void h2_resume(struct h2_stream *s);
 /* Ends a stream with RST_STREAM; nothing more is told of it but on_closed().
  * code: NGHTTP2_CANCEL, … */
 void h2_reset(struct h2_stream *s, uint32_t code);
+
+/* A stream that was never opened is over: on_closed() follows. */
+void h2_forget(struct h2 *h, struct h2_stream *s);
 
 /* Takes from the allowance; false: it is used up and the session is cut. */
 bool h2_spend(struct h2 *h, int32_t frames);

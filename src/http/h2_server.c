@@ -213,13 +213,15 @@ static void on_head(struct h2 *h, struct h2_stream *st, struct message *m,
     handler(side)->on_request(s);
 }
 
-static void on_data(struct h2 *h, struct h2_stream *st, char *p, size_t n)
+static void on_data(struct h2 *h, struct h2_stream *st, char *p, size_t n,
+                    bool last)
 {
     struct h2_side *side = side_of(h);
     struct h2_request *q = of(st);
     struct http_stream *s = q->s;
     uint64_t max = side->conn->server->limits.body_size;
 
+    (void)last; /* what comes next is told by on_end() */
     s->body_in += n;
     if (max && s->body_in > max && !q->refused)
         refuse(q, 413, "the body is too large");
@@ -266,7 +268,7 @@ static void on_room(struct h2 *h)
 {
     struct h2_side *side = side_of(h);
 
-    if (side->left && !h->stream_count)
+    if (h->failed || (side->left && !h->stream_count))
         linger(side->conn);
 }
 

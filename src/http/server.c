@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 
 #include "base/log.h"
+#include "http/client.h"
 #include "http/h2.h"
 #include "http/server_internal.h"
 
@@ -266,6 +267,7 @@ void http_close_all(struct http_conns *all)
 void http_thread_done(void)
 {
     h1_thread_done();
+    http_client_thread_done();
     h2_thread_done();
     conn_thread_done();
     arena_thread_done();

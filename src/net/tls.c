@@ -273,6 +273,12 @@ struct tls *tls_connect(struct tls_context *c, struct str name)
     return t;
 }
 
+void tls_offer(struct tls *t, struct str alpn)
+{
+    must(SSL_set_alpn_protos(t->ssl, (const unsigned char *)alpn.p,
+                             (unsigned)alpn.len) == 0);
+}
+
 void tls_free(struct tls *t)
 {
     if (!t)

@@ -73,6 +73,8 @@ struct tls *tls_accept(struct tls_context *c);
  * address (brackets allowed) is verified as such and sends no SNI. Without any
  * name tls_handshake() fails, unless the context is insecure. */
 struct tls *tls_connect(struct tls_context *c, struct str name);
+/* Instead of the context's ALPN list, in wire form; before the handshake. */
+void tls_offer(struct tls *t, struct str alpn);
 void tls_free(struct tls *t);
 
 /* Gives ciphertext that arrived. It is used in place: p must stay valid until

@@ -9,7 +9,7 @@ struct check {
     struct endpoint *endpoint;
     struct timer timer;
     struct http_client *client;
-    struct str head;
+    struct str path;
     uint64_t interval_ms, timeout_ms;
     uint64_t healthy, unhealthy;
     struct http_client_limits limits;
@@ -25,7 +25,7 @@ static void judged(struct check *c, bool good)
 
     c->asked = false;
     c->client = NULL;
-    if (client && !client->call)
+    if (client && !client->calls_now)
         http_client_close(client);
     if (good) {
         e->bad = 0;
@@ -74,7 +74,6 @@ static void on_fail(struct http_call *call, enum http_fail why, bool any,
     (void)why;
     (void)any;
     (void)detail;
-    c->client = NULL;
     judged(c, false);
 }
 
@@ -88,7 +87,14 @@ static const struct http_call_ops call_ops = {
 
 static void on_ready(void *arg, struct http_client *client)
 {
+    const struct header agent = { .name = STR("User-Agent"),
+                                  .value = STR("tollgate-health") };
     struct check *c = arg;
+    struct http_request request = { .method = STR("GET"),
+                                    .authority = c->endpoint->authority,
+                                    .path = { STR(""), c->path },
+                                    .extra = &agent,
+                                    .extras = 1 };
 
     if (c->asked)
         return; /* after the reply: judged() closes it */
@@ -98,7 +104,7 @@ static void on_ready(void *arg, struct http_client *client)
     c->call.method = METHOD_GET;
     c->call.first_byte_ms = c->call.stall_ms = c->timeout_ms;
     c->call.total_at_ms = loop_now_ms(c->loop) + c->timeout_ms;
-    http_call_start(client, &c->call, c->head.p, c->head.len, false);
+    http_call_start(client, &c->call, &request, false);
 }
 
 static void on_gone(void *arg, struct http_client *client, enum http_fail kind,
@@ -135,8 +141,9 @@ static void on_timer(struct timer *t)
     }
     if (c->endpoint->tls)
         tls = tls_connect(c->endpoint->tls_context, c->endpoint->host);
-    c->client = http_client_new(c->loop, &a->items[c->turn++ % a->count], tls,
-                                &c->limits, &client_ops, c);
+    c->client =
+        http_client_new(c->loop, &a->items[c->turn++ % a->count], tls,
+                        c->endpoint->wanted, &c->limits, &client_ops, c);
     if (!c->client)
         judged(c, false);
 }
@@ -154,10 +161,7 @@ struct check *check_new(struct loop *main, struct endpoint *e,
     c->unhealthy = conf->health.unhealthy;
     c->limits = e->limits;
     c->limits.connect_ms = c->timeout_ms;
-    c->head = arena_printf(e->arena,
-                           "GET %.*s HTTP/1.1\r\nHost: %.*s\r\n"
-                           "User-Agent: tollgate-health\r\n\r\n",
-                           STR_ARG(conf->health.path), STR_ARG(e->authority));
+    c->path = arena_copy(e->arena, conf->health.path);
     c->timer.fire = on_timer;
     timer_set(main, &c->timer, loop_now_ms(main) + 10);
     return c;
@@ -172,10 +176,8 @@ void check_free(struct check *c)
         struct http_client *client = c->client;
 
         c->client = NULL;
-        if (client->call)
-            http_call_cancel(&c->call);
-        else
-            http_client_close(client);
+        http_call_cancel(&c->call);
+        http_client_close(client);
     }
     x_free(c);
 }

@@ -35,8 +35,8 @@ struct endpoint_thread {
     struct endpoint *endpoint;
     struct loop *loop;
     struct metrics_thread *metrics;
-    struct http_client *idle;                 /* most recently used first */
-    struct http_client *busy;                 /* connecting or with a call */
+    struct http_client *free; /* with room, most recently used first */
+    struct http_client *busy; /* connecting, or with as many calls as go */
     struct exchange *wait_first, **wait_last; /* for a connection */
     uint32_t waiting;
     uint32_t connecting;
@@ -44,6 +44,7 @@ struct endpoint_thread {
     uint64_t addresses_seen; /* number of the set idle ones were checked by */
     struct timer look;       /* waits for connections of other threads */
     bool starving;           /* counted in the endpoint's */
+    bool multiplexed;        /* it spoke HTTP/2 the last time */
     _Atomic uint32_t idle_count, total_count, outstanding;
     bool closing;
 } __attribute__((aligned(64)));
@@ -69,6 +70,7 @@ struct endpoint {
     struct str host;
     uint16_t port;
     bool tls, unix_socket;
+    enum http_wanted wanted;
     struct loop *main; /* where what needs rights is done */
     uint32_t refs;     /* main thread */
     struct tls_context *tls_context;
@@ -128,7 +130,10 @@ struct endpoint_thread *endpoint_here(struct endpoint *e, unsigned thread,
  * may wait. ERR_NOT_FOUND: no address is known. */
 enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
                           struct http_client **out);
-/* Takes x out of the line. */
+/* The same, but a new connection by HTTP/1.1 that is for x alone: it will be a
+ * tunnel. ERR_INVALID: the endpoint speaks only HTTP/2. */
+enum err endpoint_connect_alone(struct endpoint_thread *t, struct exchange *x);
+/* Takes x out of the line, or gives up the connection it waits for. */
 void endpoint_forget(struct endpoint_thread *t, struct exchange *x);
 /* Closes this thread's idle connections (the endpoint goes away). */
 void endpoint_close_idle(struct endpoint_thread *t);

@@ -16,7 +16,10 @@
 
 void (*endpoint_rights)(bool on);
 
-enum { LOOK_MS = 10 };
+enum {
+    LOOK_MS = 10,
+    EXPECTED_STREAMS = 100, /* of a connection that is not there yet */
+};
 
 static uint64_t address_tag(const struct address *a)
 {
@@ -49,6 +52,17 @@ static void link_client(struct http_client **list, struct http_client *c)
     *list = c;
 }
 
+/* In which list a connection is, and whether it counts as idle, follows from
+ * what it can take now. */
+static void place(struct endpoint_thread *t, struct http_client *c, bool idle)
+{
+    unlink_client(c);
+    link_client(http_client_room(c) ? &t->free : &t->busy, c);
+    if (idle != c->idle)
+        set(&t->idle_count, idle ? 1 : (uint32_t)-1);
+    c->idle = idle;
+}
+
 static struct exchange *first_waiting(struct endpoint_thread *t)
 {
     struct exchange *x = t->wait_first;
@@ -58,8 +72,19 @@ static struct exchange *first_waiting(struct endpoint_thread *t)
     return x;
 }
 
+static void forget_alone(struct exchange *x)
+{
+    struct http_client *c = x->alone;
+
+    x->alone = NULL;
+    c->alone = NULL;
+    http_client_close(c);
+}
+
 void endpoint_forget(struct endpoint_thread *t, struct exchange *x)
 {
+    if (x->alone)
+        forget_alone(x);
     if (!x->wait_prev)
         return;
     *x->wait_prev = x->wait_next;
@@ -80,55 +105,97 @@ static void wait_in_line(struct endpoint_thread *t, struct exchange *x)
     t->waiting++;
 }
 
+/* How many of those in line the connections under way will serve, as far as
+ * is known of the backend. */
+static uint32_t expected(const struct endpoint_thread *t)
+{
+    bool many = t->endpoint->wanted == HTTP_WANT_2 || t->multiplexed;
+
+    return t->connecting * (many ? EXPECTED_STREAMS : 1);
+}
+
 static void open_for_waiting(struct endpoint_thread *t);
+
+static bool has_enough(struct endpoint_thread *t)
+{
+    return t->closing || atomic_load(&t->endpoint->starving) ||
+           atomic_load_explicit(&t->idle_count, memory_order_relaxed) >=
+               t->endpoint->max_idle;
+}
+
+static void give_calls(struct endpoint_thread *t, struct http_client *c)
+{
+    struct exchange *x;
+
+    if (c->alone) {
+        x = c->alone;
+        c->alone = NULL;
+        x->alone = NULL;
+        exchange_connected(x, c);
+        return;
+    }
+    while (t->waiting && http_client_room(c)) {
+        x = first_waiting(t);
+        exchange_connected(x, c);
+    }
+}
 
 static void on_ready(void *arg, struct http_client *c)
 {
     struct endpoint_thread *t = arg;
-    struct exchange *x;
 
-    if (c->calls == 0 && t->connecting)
-        t->connecting--;
-    unlink_client(c);
-    x = first_waiting(t);
-    if (x) {
-        link_client(&t->busy, c);
-        exchange_connected(x, c);
-    } else if (t->closing || atomic_load(&t->endpoint->starving) ||
-               atomic_load_explicit(&t->idle_count, memory_order_relaxed) >=
-                   t->endpoint->max_idle) {
-        link_client(&t->busy, c);
-        http_client_close(c);
-    } else {
-        link_client(&t->idle, c);
-        c->listed_idle = true;
-        set(&t->idle_count, 1);
+    if (c->connecting) {
+        c->connecting = false;
+        t->connecting -= c->alone ? 0 : 1;
+        if (!c->alone)
+            t->multiplexed = http_client_is_http2(c);
     }
+    give_calls(t, c);
+    if (c->conn.state == CONN_CLOSED)
+        return;
+    if (!c->calls_now && !c->idle && has_enough(t))
+        http_client_close(c);
+    else
+        place(t, c, !c->calls_now);
+}
+
+/* A connection that did not come about takes those with it that waited for
+ * it: as many as the others under way will not serve. */
+static void fail_waiting(struct endpoint_thread *t, enum http_fail kind,
+                         const char *why)
+{
+    uint32_t rest = expected(t);
+    uint32_t n = t->waiting > rest ? t->waiting - rest : 0;
+
+    while (n-- && t->waiting)
+        exchange_connect_failed(first_waiting(t), kind, why);
 }
 
 static void on_gone(void *arg, struct http_client *c, enum http_fail kind,
                     bool connected, const char *why)
 {
     struct endpoint_thread *t = arg;
-    struct exchange *x;
+    struct exchange *x = c->alone;
 
-    if (c->listed_idle) {
+    if (c->idle)
         set(&t->idle_count, (uint32_t)-1);
-        c->listed_idle = false;
-    }
+    c->idle = false;
     unlink_client(c);
     set(&t->total_count, (uint32_t)-1);
     if (connected) {
         open_for_waiting(t);
         return;
     }
-    t->connecting--;
     metrics_add(&t->metrics->upstream_connect_failures, 1);
     log_debug("upstream", "%.*s: %s", STR_ARG(t->endpoint->name),
               why ? why : "closed");
-    x = first_waiting(t);
-    if (x)
+    if (x) {
+        x->alone = NULL;
         exchange_connect_failed(x, kind, why);
+    } else if (c->connecting) {
+        t->connecting--;
+        fail_waiting(t, kind, why);
+    }
 }
 
 static const struct http_client_ops client_ops = {
@@ -150,23 +217,20 @@ static void asked(struct task *task)
     struct asking *a = (struct asking *)task;
     struct endpoint_thread *t = a->t;
     struct http_client *c = NULL;
-    struct exchange *x;
 
     errno = a->error;
     if (a->fd >= 0)
-        c = http_client_adopt(t->loop, a->fd, NULL, &t->endpoint->limits,
-                              &client_ops, t);
+        c = http_client_adopt(t->loop, a->fd, NULL, HTTP_WANT_1,
+                              &t->endpoint->limits, &client_ops, t);
     if (c) {
         c->tag = address_tag(&a->to);
+        c->connecting = true;
         link_client(&t->busy, c);
     } else {
         t->connecting--;
         set(&t->total_count, (uint32_t)-1);
         metrics_add(&t->metrics->upstream_connect_failures, 1);
-        x = first_waiting(t);
-        if (x)
-            exchange_connect_failed(x, HTTP_FAIL_CONNECT,
-                                    strerrordesc_np(errno));
+        fail_waiting(t, HTTP_FAIL_CONNECT, strerrordesc_np(errno));
     }
     x_free(a);
 }
@@ -198,34 +262,56 @@ static void ask_main(struct endpoint_thread *t, const struct address *to)
     loop_post(t->endpoint->main, &a->task);
 }
 
-static enum err open_one(struct endpoint_thread *t)
+/* wanted: what to speak; NULL with errno when it failed at once. */
+static struct http_client *open_to(struct endpoint_thread *t,
+                                   const struct address *to,
+                                   enum http_wanted wanted)
 {
     struct endpoint *e = t->endpoint;
-    struct addresses *all =
-        atomic_load_explicit(&e->addresses, memory_order_acquire);
-    const struct address *to;
-    struct http_client *c;
     struct tls *tls = NULL;
+    struct http_client *c;
 
-    if (!all || !all->count)
-        return ERR_NOT_FOUND;
     if (e->tls)
         tls = tls_connect(e->tls_context, e->host);
-    to = &all->items[t->next_address++ % all->count];
-    c = http_client_new(t->loop, to, tls, &e->limits, &client_ops, t);
+    if (tls && wanted == HTTP_WANT_1)
+        tls_offer(tls, STR("\x08http/1.1"));
+    c = http_client_new(t->loop, to, tls, wanted, &e->limits, &client_ops, t);
     metrics_add(&t->metrics->upstream_connects, 1);
-    if (!c && errno == EACCES && e->unix_socket) {
-        ask_main(t, &all->items[0]);
-        return ERR_OK;
-    }
     if (!c) {
-        metrics_add(&t->metrics->upstream_connect_failures, 1);
-        return ERR_IO;
+        if (errno != EACCES || !e->unix_socket)
+            metrics_add(&t->metrics->upstream_connect_failures, 1);
+        return NULL;
     }
     c->tag = address_tag(to);
+    c->connecting = true;
     link_client(&t->busy, c);
     set(&t->total_count, 1);
-    t->connecting++;
+    return c;
+}
+
+static const struct address *next_address(struct endpoint_thread *t)
+{
+    struct addresses *all =
+        atomic_load_explicit(&t->endpoint->addresses, memory_order_acquire);
+
+    if (!all || !all->count)
+        return NULL;
+    return &all->items[t->next_address++ % all->count];
+}
+
+static enum err open_one(struct endpoint_thread *t)
+{
+    const struct address *to = next_address(t);
+
+    if (!to)
+        return ERR_NOT_FOUND;
+    if (open_to(t, to, t->endpoint->wanted)) {
+        t->connecting++;
+        return ERR_OK;
+    }
+    if (errno != EACCES || !t->endpoint->unix_socket)
+        return ERR_IO;
+    ask_main(t, to);
     return ERR_OK;
 }
 
@@ -240,7 +326,7 @@ static bool may_open(const struct endpoint_thread *t)
 
 static void open_for_waiting(struct endpoint_thread *t)
 {
-    while (!t->closing && t->connecting < t->waiting && may_open(t)) {
+    while (!t->closing && expected(t) < t->waiting && may_open(t)) {
         struct exchange *x;
 
         if (open_one(t) == ERR_OK)
@@ -262,8 +348,12 @@ static void give_one_up(struct task *task)
 {
     struct spare *s = (struct spare *)task;
 
-    if (s->t->idle)
-        http_client_close(s->t->idle);
+    for (struct http_client *c = s->t->free; c; c = c->next) {
+        if (!c->idle)
+            continue;
+        http_client_close(c);
+        break;
+    }
     x_free(s);
 }
 
@@ -298,7 +388,7 @@ static void look_again(struct timer *timer)
                                    offsetof(struct endpoint_thread, look));
 
     open_for_waiting(t);
-    set_starving(t, t->connecting < t->waiting);
+    set_starving(t, expected(t) < t->waiting);
     if (!t->starving)
         return;
     ask_others(t);
@@ -313,6 +403,14 @@ static void wait_for_others(struct endpoint_thread *t)
     timer_set(t->loop, &t->look, loop_now_ms(t->loop));
 }
 
+/* It gets no more calls and goes with the last one. */
+static void retire(struct endpoint_thread *t, struct http_client *c)
+{
+    http_client_retire(c);
+    if (c->conn.state != CONN_CLOSED)
+        place(t, c, false);
+}
+
 /* The name leads elsewhere now: connections to where it no longer does are
  * not used again. */
 static void check_addresses(struct endpoint_thread *t)
@@ -324,14 +422,14 @@ static void check_addresses(struct endpoint_thread *t)
     if (!all || all->number == t->addresses_seen)
         return;
     t->addresses_seen = all->number;
-    for (c = t->idle; c; c = next) {
+    for (c = t->free; c; c = next) {
         bool there = false;
 
         next = c->next;
         for (size_t i = 0; i < all->count; i++)
             there |= c->tag == address_tag(&all->items[i]);
         if (!there)
-            http_client_close(c);
+            retire(t, c);
     }
 }
 
@@ -342,17 +440,24 @@ enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
     enum err e;
 
     check_addresses(t);
-    c = t->idle;
-    if (c) {
-        unlink_client(c);
-        c->listed_idle = false;
-        set(&t->idle_count, (uint32_t)-1);
-        link_client(&t->busy, c);
+    while ((c = t->free)) {
+        uint32_t room = http_client_room(c);
+
+        /* The list is put right when somebody looks. */
+        if (room <= 1 || c->idle) {
+            unlink_client(c);
+            link_client(room > 1 ? &t->free : &t->busy, c);
+            if (c->idle)
+                set(&t->idle_count, (uint32_t)-1);
+            c->idle = false;
+        }
+        if (!room)
+            continue;
         metrics_add(&t->metrics->upstream_reused, 1);
         *out = c;
         return ERR_OK;
     }
-    if (t->connecting <= t->waiting) {
+    if (expected(t) <= t->waiting) {
         if (may_open(t)) {
             e = open_one(t);
             if (e)
@@ -368,11 +473,34 @@ enum err endpoint_connect(struct endpoint_thread *t, struct exchange *x,
     return ERR_OK;
 }
 
+enum err endpoint_connect_alone(struct endpoint_thread *t, struct exchange *x)
+{
+    const struct address *to = next_address(t);
+    struct http_client *c;
+
+    if (t->endpoint->wanted == HTTP_WANT_2)
+        return ERR_INVALID;
+    if (!to)
+        return ERR_NOT_FOUND;
+    if (!may_open(t))
+        return ERR_LIMIT;
+    c = open_to(t, to, HTTP_WANT_1);
+    if (!c)
+        return ERR_IO;
+    c->alone = x;
+    x->alone = c;
+    return ERR_OK;
+}
+
 void endpoint_close_idle(struct endpoint_thread *t)
 {
+    struct http_client *c, *next;
+
     t->closing = true;
     timer_clear(&t->look);
     set_starving(t, false);
-    while (t->idle)
-        http_client_close(t->idle);
+    for (c = t->free; c; c = next) {
+        next = c->next;
+        retire(t, c);
+    }
 }

@@ -285,6 +285,9 @@ static struct str endpoint_key(struct arena *a, const struct url *url,
         conf->suspend_factor,
         conf->head_size,
         conf->headers,
+        conf->http2,
+        conf->streams,
+        conf->window,
         t->insecure,
         (uint64_t)t->min_version,
         conf->health.interval_ms,
@@ -336,7 +339,7 @@ static void describe(struct endpoint *e, const struct url *url)
     else
         e->authority = arena_printf(e->arena, "%s%.*s%s:%u", open,
                                     STR_ARG(url->host), shut, url->port);
-    e->name = arena_printf(e->arena, "%s://%.*s", e->tls ? "https" : "http",
+    e->name = arena_printf(e->arena, "%.*s://%.*s", STR_ARG(url->scheme),
                            STR_ARG(e->authority));
 }
 
@@ -349,6 +352,8 @@ static void set_limits(struct endpoint *e,
         .headers = conf->headers,
         .connect_ms = conf->connect_ms,
         .idle_ms = conf->idle_ms,
+        .streams = conf->streams,
+        .window = conf->window,
     };
     e->max_connections = config->pool.max_active ? config->pool.max_active
                                                  : conf->max_connections;
@@ -359,6 +364,15 @@ static void set_limits(struct endpoint *e,
     e->suspend_max_ms = conf->suspend_max_ms;
     e->suspend_factor = conf->suspend_factor ? conf->suspend_factor : 1;
     endpoint_set_breaker(e, config);
+}
+
+static enum http_wanted wanted_by(const struct url *url,
+                                  const struct upstreams_conf *conf)
+{
+    if (str_is(url->scheme, "h2") || str_is(url->scheme, "h2c"))
+        return HTTP_WANT_2;
+    return str_is(url->scheme, "https") && conf->http2 ? HTTP_WANT_ALPN
+                                                       : HTTP_WANT_1;
 }
 
 enum err upstreams_get(struct upstreams *u, const struct url *url,
@@ -390,13 +404,19 @@ enum err upstreams_get(struct upstreams *u, const struct url *url,
     e->key = key;
     e->refs = 1;
     e->main = u->main;
-    e->tls = str_is(url->scheme, "https");
+    e->tls = str_is(url->scheme, "https") || str_is(url->scheme, "h2");
+    e->wanted = wanted_by(url, conf);
     e->unix_socket = str_is(url->scheme, "unix");
     describe(e, url);
     set_limits(e, config, conf);
     if (e->tls) {
-        enum err bad =
-            tls_client_new(&conf->tls, STR_NULL, file, ps, &e->tls_context);
+        static const struct str offers[] = {
+            [HTTP_WANT_1] = { "\x08http/1.1", 9 },
+            [HTTP_WANT_2] = { "\x02h2", 3 },
+            [HTTP_WANT_ALPN] = { "\x02h2\x08http/1.1", 12 },
+        };
+        enum err bad = tls_client_new(&conf->tls, offers[e->wanted], file, ps,
+                                      &e->tls_context);
 
         if (bad) {
             x_free(e);

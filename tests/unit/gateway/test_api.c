@@ -188,15 +188,6 @@ static void no_endpoint_is_an_error_that_says_what_to_do(void **state)
     refused(f, "the servers are relative");
 }
 
-static void an_endpoint_we_cannot_speak_to_is_an_error(void **state)
-{
-    struct fixture *f = *state;
-
-    assert_null(compile(f, HEAD PATHS "x-wso2-production-endpoints: {urls: "
-                                      "['h2c://127.0.0.1:1']}\n"));
-    refused(f, "the scheme is not supported");
-}
-
 static void too_many_endpoints_are_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -412,7 +403,7 @@ static void a_document_that_is_refused_leaves_no_endpoint(void **state)
     use_upstreams();
     assert_null(compile(f, HEAD PATHS
                         "x-wso2-production-endpoints: {urls: "
-                        "['http://127.0.0.1:1', 'h2c://127.0.0.1:1']}\n"));
+                        "['http://127.0.0.1:1', 'http://169.254.169.254']}\n"));
     assert_null(upstreams_first(upstreams));
     for (int i = 0; i < 4; i++) { /* it is freed a moment later */
         fake_pass(150);
@@ -475,7 +466,6 @@ int main(void)
         TEST(settings_choose_how_to_balance),
         TEST(one_url_may_replace_them_all),
         TEST(no_endpoint_is_an_error_that_says_what_to_do),
-        TEST(an_endpoint_we_cannot_speak_to_is_an_error),
         TEST(too_many_endpoints_are_an_error),
         TEST(the_documents_times_win),
         TEST(what_cannot_be_checked_is_not_served),

@@ -220,7 +220,8 @@ static void connect_as(int type, int send_bytes)
         setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &send_bytes,
                    sizeof(send_bytes));
     backend = fds[1];
-    client = http_client_adopt(loop, fds[0], NULL, &limits, &client_ops, &loop);
+    client = http_client_adopt(loop, fds[0], NULL, HTTP_WANT_1, &limits,
+                               &client_ops, &loop);
     assert_non_null(client);
     assert_int_equal(readies, 0); /* never from inside */
     turn(1);
@@ -234,7 +235,25 @@ static void connect_pair(void)
 
 static void start(struct call *c, const char *text, bool more)
 {
-    http_call_start(client, &c->x, text, strlen(text), more);
+    struct header fields[30];
+    struct message m = { .headers = fields, .capacity = 30 };
+    struct h1_error error;
+    struct http_request r;
+
+    assert_int_equal(h1_parse_request(text, strlen(text), &m, &error), ERR_OK);
+    r = (struct http_request) {
+        .method = m.method_text,
+        .authority = m.authority,
+        .path = { m.path, STR("") },
+        .query = m.query,
+        .has_query = m.has_query,
+        .from = &m,
+        .skip = 1ull << FIELD_HOST | 1ull << FIELD_CONTENT_LENGTH,
+        .body = m.body,
+        .length = m.length,
+        .upgrade = m.upgrade ? message_value(&m, FIELD_UPGRADE) : STR_NULL,
+    };
+    http_call_start(client, &c->x, &r, more);
 }
 
 static void answer(const char *text)
@@ -423,9 +442,7 @@ static void trailers_outlive_the_next_begin(void **state)
 
 static void say(struct call *c, const char *text, bool last)
 {
-    struct iovec part = { (void *)(uintptr_t)text, strlen(text) };
-
-    http_call_body(&c->x, &part, part.iov_len ? 1 : 0, last);
+    http_call_body(&c->x, text, strlen(text), last, STR_NULL);
 }
 
 static void head_and_first_body_bytes_are_one_send(void **state)
@@ -449,24 +466,90 @@ static void a_head_alone_goes_at_the_end_of_the_turn(void **state)
     (void)state;
 
     connect_as(SOCK_SEQPACKET, 0);
-    start(c, "POST / HTTP/1.1\r\n\r\n", true);
+    start(c, "POST / HTTP/1.1\r\nHost: a\r\n\r\n", true);
     turn(1);
-    assert_backend_got("POST / HTTP/1.1\r\n\r\n");
+    assert_backend_got("POST / HTTP/1.1\r\nHost: a\r\n\r\n");
     say(c, "tail", true);
     assert_backend_got("tail");
+}
+
+static void a_body_of_unknown_length_goes_in_chunks(void **state)
+{
+    struct call *c = new_call();
+    (void)state;
+
+    connect_as(SOCK_SEQPACKET, 0);
+    start(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+          true);
+    say(c, "0123456789abcdef0", false);
+    assert_backend_got("POST / HTTP/1.1\r\nHost: a\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n"
+                       "11\r\n0123456789abcdef0\r\n");
+    say(c, "xy", false);
+    assert_backend_got("2\r\nxy\r\n");
+    http_call_body(&c->x, "z", 1, true, STR("X-Sum: 3\r\n"));
+    assert_backend_got("1\r\nz\r\n0\r\nX-Sum: 3\r\n\r\n");
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_body(c, 200, "");
+    assert_int_equal(readies, 2);
+}
+
+static const char upgrade[] = "GET /chat HTTP/1.1\r\nHost: a\r\n"
+                              "Connection: Upgrade\r\n"
+                              "Upgrade: websocket\r\n\r\n";
+static const char switched[] = "HTTP/1.1 101 Switching Protocols\r\n"
+                               "Connection: Upgrade\r\n"
+                               "Upgrade: websocket\r\n\r\nhello";
+
+static void after_a_101_bytes_pass_as_they_come(void **state)
+{
+    struct call *c = new_call();
+    (void)state;
+
+    connect_as(SOCK_STREAM, 0);
+    start(c, upgrade, false);
+    assert_backend_got("GET /chat HTTP/1.1\r\nHost: a\r\n"
+                       "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    answer(switched);
+    assert_int_equal(c->status, 101);
+    assert_true(c->x.tunnel);
+    assert_true(str_is(buf_view(&c->body), "hello"));
+    say(c, "0\r\n\r\n", false);
+    assert_backend_got("0\r\n\r\n");
+    pass(10000); /* silence is no stall */
+    answer("HTTP/1.1 200 OK\r\n\r\n");
+    assert_int_equal(c->ends + c->fails, 0);
+    say(c, "bye", true);
+    assert_backend_got("bye");
+    assert_backend_got(""); /* its end */
+    answer("bye");
+    shutdown(backend, SHUT_WR);
+    turn(1);
+    assert_body(c, 101, "helloHTTP/1.1 200 OK\r\n\r\nbye");
+    assert_int_equal(gones, 1);
+}
+
+static void a_101_nobody_asked_for_is_an_error(void **state)
+{
+    struct call *c = new_call();
+    (void)state;
+
+    connect_pair();
+    start(c, get, false);
+    answer(switched);
+    assert_failed(c, HTTP_FAIL_PROTOCOL);
 }
 
 static void sent_bytes_are_told_when_gone(void **state)
 {
     static char big[300000];
-    struct iovec part = { big, sizeof(big) };
     struct call *c = new_call();
     char got[65536];
     (void)state;
 
     connect_as(SOCK_STREAM, 4096);
     start(c, get, true);
-    http_call_body(&c->x, &part, 1, true);
+    http_call_body(&c->x, big, sizeof(big), true, STR_NULL);
     assert_true(http_call_unsent(&c->x) > 200000);
     while (!c->drained) {
         assert_true(recv(backend, got, sizeof(got), MSG_DONTWAIT) > 0);
@@ -553,7 +636,7 @@ static void an_early_answer_is_passed_on_and_ends_the_connection(void **state)
     (void)state;
 
     connect_pair();
-    start(c, "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n", true);
+    start(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", true);
     say(c, "1234", false);
     turn(1);
     answer("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
@@ -574,7 +657,7 @@ static void a_half_early_answer_ends_the_connection_too(void **state)
     (void)state;
 
     connect_pair();
-    start(c, "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n", true);
+    start(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n", true);
     turn(1);
     answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
     say(c, "1234", true);
@@ -749,7 +832,8 @@ static void what_a_backend_said_before_it_went_is_heard(void **state)
 
     connect_pair();
     uploading = new_call();
-    start(uploading, "POST / HTTP/1.1\r\nContent-Length: 99\r\n\r\n", true);
+    start(uploading, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n",
+          true);
     turn(1);
     loop_post(loop, &t);
     turn(2);
@@ -846,13 +930,12 @@ static void time_for_a_reply_begins_when_the_request_is_sent(void **state)
 static void a_backend_that_does_not_read_stalls(void **state)
 {
     static char big[100000];
-    struct iovec part = { big, sizeof(big) };
     struct call *c = new_call();
     (void)state;
 
     connect_as(SOCK_STREAM, 4096);
     start(c, get, true);
-    http_call_body(&c->x, &part, 1, false);
+    http_call_body(&c->x, big, sizeof(big), false, STR_NULL);
     pass(2900);
     assert_int_equal(c->fails, 0);
     pass(200);
@@ -992,7 +1075,8 @@ static void connecting_that_takes_too_long_fails(void **state)
     (void)state;
 
     assert_int_equal(sock_connect(&at, &more), ERR_OK); /* fills the queue */
-    client = http_client_new(loop, &at, NULL, &limits, &client_ops, &loop);
+    client = http_client_new(loop, &at, NULL, HTTP_WANT_1, &limits, &client_ops,
+                             &loop);
     assert_non_null(client);
     pass(900);
     if (!readies) { /* the queue was full: nobody answers */
@@ -1015,7 +1099,8 @@ static void a_refused_connection_fails(void **state)
 
     close(first);
     close(fd);
-    client = http_client_new(loop, &at, NULL, &limits, &client_ops, &loop);
+    client = http_client_new(loop, &at, NULL, HTTP_WANT_1, &limits, &client_ops,
+                             &loop);
     if (!client)
         return; /* refused at once: nothing is told */
     turn(3);
@@ -1055,6 +1140,9 @@ int main(void)
         TEST(trailers_outlive_the_next_begin),
         TEST(head_and_first_body_bytes_are_one_send),
         TEST(a_head_alone_goes_at_the_end_of_the_turn),
+        TEST(a_body_of_unknown_length_goes_in_chunks),
+        TEST(after_a_101_bytes_pass_as_they_come),
+        TEST(a_101_nobody_asked_for_is_an_error),
         TEST(sent_bytes_are_told_when_gone),
         TEST(bytes_nobody_asked_for_end_an_idle_connection),
         TEST(bytes_behind_a_reply_are_never_the_next_ones),

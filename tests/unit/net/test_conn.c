@@ -44,7 +44,7 @@ static void on_data(struct conn *c, char *p, size_t n)
     struct side *s = (struct side *)c;
 
     assert_int_equal(s->closed, 0);
-    assert_true(n > 0 && n <= CONN_RECEIVE_MAX);
+    assert_true(n > 0 && n <= CONN_RECEIVE_FULL);
     assert_int_equal(buf_add(&s->got, p, n), ERR_OK);
     s->pieces++;
     if (n > s->longest)
