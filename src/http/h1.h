@@ -20,6 +20,7 @@
  * peer sent. */
 struct h1_error {
     uint16_t status;
+    bool alien; /* nothing says that it is meant to be HTTP */
     const char *what;
 };
 

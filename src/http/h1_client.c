@@ -197,7 +197,7 @@ static size_t take_head(struct h1_client *c, char *p, size_t n)
 {
     static _Thread_local struct header headers[HEADERS_ROOM];
     const struct http_client_limits *l = c->http.limits;
-    struct h1_error error = { 502, "" };
+    struct h1_error error = { .status = 502, .what = "" };
     struct message m;
     size_t start, len, had = c->kept_len;
     enum err e;
@@ -242,7 +242,7 @@ static size_t take_head(struct h1_client *c, char *p, size_t n)
 static size_t take_body(struct h1_client *c, char *p, size_t n)
 {
     struct http_call *x = c->call;
-    struct h1_error error = { 502, "" };
+    struct h1_error error = { .status = 502, .what = "" };
     size_t used = n, data = n;
     enum err e = ERR_AGAIN;
 

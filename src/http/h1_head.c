@@ -544,6 +544,7 @@ static enum err read_request_line(struct head *h, const char *p,
     struct str before_query;
     uint16_t status;
 
+    h->error->alien = false;
     if (stop == p || *stop != ' ')
         return refuse(h, 400, "a bad method");
     if (stop - p > METHOD_MAX)
@@ -566,6 +567,7 @@ static enum err read_request_line(struct head *h, const char *p,
     m->target = str_from(s, (size_t)(stop - s));
 
     s = stop + 1;
+    h->error->alien = h->end - s < 5 || memcmp(s, "HTTP/", 5) != 0;
     if (h->end - s < 12)
         return refuse(h, 400, "no HTTP version");
     status = read_version(s, &m->minor);

@@ -271,7 +271,7 @@ static void begin_stream(struct h1_conn *c, const char *p, size_t len)
     struct arena *a = arena_new();
     struct http_stream *s = arena_alloc(a, h->stream_size);
     struct message *m = &s->request;
-    struct h1_error error = { 400, "" };
+    struct h1_error error = { .status = 400, .what = "" };
     char *copy = arena_raw(a, len);
     size_t bytes;
 
@@ -283,6 +283,11 @@ static void begin_stream(struct h1_conn *c, const char *p, size_t len)
     m->capacity = (uint32_t)l->headers;
     if (h1_parse_request(copy, len, m, &error)) {
         arena_free(a);
+        if (error.alien && !c->http.served) { /* an answer would be noise */
+            log_debug("http", "%s: does not speak HTTP", c->http.peer.text);
+            linger(c);
+            return;
+        }
         refuse(c, error.status, error.what);
         return;
     }
@@ -348,7 +353,7 @@ static void become_http2(struct h1_conn *c, char *p, size_t n)
 static size_t take_head(struct h1_conn *c, char *p, size_t n)
 {
     const struct http_limits *l = &c->http.server->limits;
-    struct h1_error error = { 400, "" };
+    struct h1_error error = { .status = 400, .what = "" };
     size_t start, len, had = c->kept_len;
     enum err e;
 
@@ -415,7 +420,7 @@ static void body_bytes(struct h1_conn *c, char *p, size_t n)
 static size_t take_body(struct h1_conn *c, char *p, size_t n)
 {
     struct http_stream *s = c->stream;
-    struct h1_error error = { 400, "" };
+    struct h1_error error = { .status = 400, .what = "" };
     size_t used = n, data = n;
     enum err e = ERR_AGAIN;
 

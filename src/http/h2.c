@@ -27,7 +27,7 @@ enum {
     CONTINUATIONS_MAX = 32,
     SETTINGS_MAX = 64,
     HEAD_OUT_MAX = 1 << 20,
-    GOAWAY_TEXT_MAX = 64,
+    RESET_IDS = sizeof(((struct h2 *)0)->reset_ids) / sizeof(int32_t),
 };
 
 static nghttp2_session_callbacks *callbacks;
@@ -340,6 +340,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
             s->ended = true;
         break;
     case NGHTTP2_RST_STREAM:
+        h->reset_ids[h->resets++ % RESET_IDS] = frame->hd.stream_id;
         /* Made to reset by what the peer did, not by what we wanted. */
         if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
             frame->rst_stream.error_code != NGHTTP2_CANCEL)
@@ -613,12 +614,33 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     return h->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* nghttp2 knows the last streams that were closed and passes over heads for
+ * any other of the past, also for one that never was. RFC 9113 section 5.1.1
+ * allows that only where we ended it, and trailers were under way. */
+static bool is_past(struct h2 *h, int32_t id)
+{
+    if (id > h->last_id || !(id & 1) ||
+        nghttp2_session_find_stream(h->session, id))
+        return false;
+    for (uint32_t i = 0; i < RESET_IDS; i++)
+        if (h->reset_ids[i] == id)
+            return false;
+    return true;
+}
+
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                           void *user)
 {
-    (void)session;
+    struct h2 *h = of(user);
+
     if (hd->type == NGHTTP2_DATA)
-        of(user)->data_left = (uint32_t)hd->length;
+        h->data_left = (uint32_t)hd->length;
+    if (!h->server)
+        return 0;
+    if (hd->type == NGHTTP2_HEADERS && hd->stream_id > h->last_id)
+        h->last_id = hd->stream_id;
+    else if (hd->type == NGHTTP2_HEADERS && is_past(h, hd->stream_id))
+        nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
     return 0;
 }
 
@@ -785,7 +807,6 @@ static nghttp2_option *make_option(void)
 
     must(nghttp2_option_new(&o) == 0);
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_outbound_ack(o, ACKS_MAX);
     nghttp2_option_set_max_settings(o, SETTINGS_MAX);
     nghttp2_option_set_max_continuations(o, CONTINUATIONS_MAX);
@@ -828,7 +849,6 @@ static void submit_settings(struct h2 *h)
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, l->streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, l->window },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, l->head_size },
-        { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
     };
     nghttp2_settings_entry client[] = {
         { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
@@ -839,7 +859,7 @@ static void submit_settings(struct h2 *h)
 
     if (h->server)
         must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, server,
-                                     4) == 0);
+                                     3) == 0);
     else
         must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, client,
                                      3) == 0);

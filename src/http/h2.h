@@ -114,8 +114,11 @@ struct h2 {
     uint64_t heard_ms;  /* when the peer last sent anything */
     uint64_t pinged_ms; /* when the unanswered ping was sent; 0: none */
     uint64_t refilled_ms;
-    uint32_t data_left; /* of the DATA frame that comes in */
-    int32_t allowance;  /* of work for nothing, in frames */
+    uint32_t data_left;    /* of the DATA frame that comes in */
+    int32_t allowance;     /* of work for nothing, in frames */
+    int32_t last_id;       /* the highest stream a client began */
+    int32_t reset_ids[64]; /* streams that we reset lately, a ring */
+    uint32_t resets;
     bool server;
     bool receiving, pumping, again;
     bool unread;      /* the peer does not read: we do not read from it */
