@@ -40,6 +40,7 @@ struct api {
     uint64_t entry_content; /* settings that shaped it */
     bool in_use;            /* by the snapshot being built */
     bool fresh;             /* compiled for it */
+    _Atomic bool retired;   /* the present snapshot has it no more */
     struct api *next;
 };
 

@@ -8,7 +8,11 @@
 #include "format/uri.h"
 #include "gateway/forwarding.h"
 #include "gateway/proxy.h"
+#include "gateway/streams.h"
+#include "gateway/tunnel.h"
 #include "gateway/worker.h"
+#include "http/grpc.h"
+#include "http/websocket.h"
 
 static struct exchange *of(struct http_stream *s)
 {
@@ -33,13 +37,66 @@ static bool is_soap(const struct message *m)
            str_eq_nocase(str_head(type, 20), STR("application/soap+xml"));
 }
 
+static struct str grpc_status(struct exchange *x, const struct refusal *r)
+{
+    return arena_printf(x->s.arena, "%d", (int)grpc_code_of_status(r->status));
+}
+
+/* A whole answer in gRPC is a head with its status (trailers only). */
+static void refuse_grpc(struct exchange *x, const struct refusal *r)
+{
+    struct http_reply reply = { .status = 200,
+                                .extra = x->fields,
+                                .body = BODY_NONE };
+
+    exchange_add_field(x, STR("content-type"), STR("application/grpc"));
+    exchange_add_field(x, STR("grpc-status"), grpc_status(x, r));
+    exchange_add_field(x, STR("grpc-message"),
+                       refusal_grpc_message(x->s.arena, r));
+    reply.extras = x->field_count;
+    http_respond(&x->s, &reply);
+    http_finish(&x->s, NULL, 0, STR_NULL);
+}
+
+/* A reply that has begun. */
+static void refuse_late(struct exchange *x, const struct refusal *r)
+{
+    struct str status;
+
+    if (x->state == X_TUNNEL) {
+        tunnel_close(x, WS_POLICY, r->message);
+        return;
+    }
+    x->state = X_OVER;
+    http_call_cancel(&x->call);
+    proxy_end_try(x);
+    if (!x->grpc || x->s.request.major != 2) {
+        http_cut(&x->s);
+        return;
+    }
+    status = grpc_status(x, r);
+    http_finish(&x->s, NULL, 0,
+                arena_printf(x->s.arena,
+                             "grpc-status: %.*s\r\ngrpc-message: %.*s\r\n",
+                             STR_ARG(status),
+                             STR_ARG(refusal_grpc_message(x->s.arena, r))));
+}
+
 void exchange_refuse(struct exchange *x, const struct refusal *r)
 {
     const struct settings *s = x->worker->snapshot->settings;
     struct str type, body;
 
     x->refusal = r;
+    if (x->s.reply_started) {
+        refuse_late(x, r);
+        return;
+    }
     x->state = X_OVER;
+    if (x->grpc && x->s.request.major == 2) {
+        refuse_grpc(x, r);
+        return;
+    }
     body = refusal_body(x->s.arena, r, is_soap(&x->s.request),
                         (enum errors)s->gateway.errors, &type);
     http_reply_text(&x->s, r->status, type, body, x->fields, x->field_count);
@@ -152,6 +209,44 @@ static const struct refusal *read_target(struct exchange *x)
     return NULL;
 }
 
+/* gRPC and WebSocket want other things than a call and its answer. False: the
+ * call was answered. */
+static bool read_kind(struct exchange *x)
+{
+    struct message *m = &x->s.request;
+    const struct header *timeout;
+
+    x->websocket = websocket_wanted(m);
+    x->grpc = grpc_is_type(message_value(m, FIELD_CONTENT_TYPE));
+    if (!x->grpc)
+        return true;
+    x->s.open_ended = true;
+    timeout = message_find(m, STR("grpc-timeout"));
+    if (!timeout)
+        return true;
+    if (grpc_timeout_parse(timeout->value, &x->deadline_ms)) {
+        exchange_refuse(x, &refusal_bad_request);
+        return false;
+    }
+    x->deadline_ms += loop_now_ms(x->worker->loop);
+    return true;
+}
+
+static bool check_websocket(struct exchange *x)
+{
+    unsigned status;
+
+    if (!websocket_check_request(&x->s.request, &status))
+        return true;
+    if (status == 426) {
+        exchange_add_field(x, STR("Sec-WebSocket-Version"), STR("13"));
+        exchange_refuse(x, &refusal_websocket_version);
+    } else {
+        exchange_refuse(x, &refusal_bad_request);
+    }
+    return false;
+}
+
 /* Routing */
 
 static void add_allow(struct exchange *x, uint32_t allowed)
@@ -247,7 +342,9 @@ static void on_request(struct http_stream *s)
         return;
     }
     drop_lookalikes(&s->request);
-    if (!route(x))
+    if (!read_kind(x) || !route(x))
+        return;
+    if (x->websocket && !check_websocket(x))
         return;
     x->state = X_CHAIN;
     run_chain(x);
@@ -262,6 +359,10 @@ static void on_body_end(struct http_stream *s, struct str trailers)
 {
     struct exchange *x = of(s);
 
+    if (x->state == X_TUNNEL) {
+        tunnel_up_end(x);
+        return;
+    }
     x->whole = true;
     if (x->state != X_OVER)
         proxy_request_end(x, trailers);
@@ -270,6 +371,14 @@ static void on_body_end(struct http_stream *s, struct str trailers)
 static void on_drained(struct http_stream *s)
 {
     proxy_reply_drained(of(s));
+}
+
+static void on_drain(struct http_stream *s)
+{
+    struct exchange *x = of(s);
+
+    if (x->worker && x->state == X_TUNNEL)
+        tunnel_close(x, WS_GOING_AWAY, "the gateway is going away");
 }
 
 static uint32_t series_of(struct exchange *x)
@@ -338,6 +447,7 @@ static void on_end(struct http_stream *s)
 
     if (!w)
         return; /* refused before it was an exchange */
+    streams_leave(x);
     proxy_abandon(x);
     timer_clear(&x->timer);
     us = loop_now_us(w->loop) - s->start_us;
@@ -414,6 +524,7 @@ const struct http_handler exchange_handler = {
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_drained = on_drained,
+    .on_drain = on_drain,
     .on_end = on_end,
     .on_refused = on_refused,
 };

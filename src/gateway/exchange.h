@@ -6,6 +6,7 @@
  *   HOLD -> CONNECT      an endpoint was chosen; waits for a connection
  *   CONNECT -> SENT      the request is under way, the reply awaited
  *   SENT -> REPLY        its head came and was passed on
+ *   SENT -> TUNNEL       it was a 101: tunnel.h
  *   SENT, CONNECT -> PAUSE -> CONNECT   another try
  *   any -> OVER          a reply was given whole, or the client left
  */
@@ -26,12 +27,14 @@ enum exchange_state {
     X_CONNECT,
     X_SENT,
     X_REPLY,
+    X_TUNNEL,
     X_PAUSE,
     X_OVER,
 };
 
-/* The gateway's own are activityid, Allow, four of CORS and two locations. */
-enum { REPLY_FIELDS_MAX = 8 + REPLY_VALUES_MAX };
+/* The gateway's own are activityid, Allow, four of CORS, two locations, three
+ * of gRPC or the WebSocket version. */
+enum { REPLY_FIELDS_MAX = 12 + REPLY_VALUES_MAX };
 
 struct exchange {
     struct http_stream s; /* first */
@@ -40,8 +43,10 @@ struct exchange {
     struct op *op;
     struct http_call call;
     struct cluster *cluster;
-    struct endpoint_thread *endpoint;        /* of the present try */
-    struct exchange *wait_next, **wait_prev; /* in its line */
+    struct endpoint_thread *endpoint;            /* of the present try */
+    struct exchange *wait_next, **wait_prev;     /* in its line */
+    struct exchange *stream_next, **stream_prev; /* streams.h */
+    struct tunnel *tunnel;
     struct http_client *alone; /* a connection for this call only comes */
     struct timer timer;        /* hold, waiting for a connection, pause */
     struct str path;           /* normal form, all of it */
@@ -54,6 +59,7 @@ struct exchange {
     uint64_t tried; /* members */
     uint64_t upstream_start_us, upstream_us;
     uint64_t total_at_ms;
+    uint64_t deadline_ms; /* of gRPC, loop_now_ms(); 0: none */
     const struct refusal *refusal;
     const struct message *reply; /* kept for the access log; or NULL */
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
@@ -70,14 +76,16 @@ struct exchange {
     bool trial;    /* endpoint_result() is owed */
     bool counted;  /* as outstanding at the endpoint */
     bool paused_in, paused_out;
-    bool grpc;
+    bool grpc, websocket;
+    bool ending;     /* its API has changed, its time runs */
     bool sent_again; /* after a backend had refused to look at it */
     bool drop_cors;  /* the backend's own CORS fields */
 };
 
 extern const struct http_handler exchange_handler;
 
-/* For policies. */
+/* For policies. Of a reply that has begun already what is left is ended: a
+ * tunnel is closed, a gRPC call gets its status, others are cut. */
 void exchange_refuse(struct exchange *x, const struct refusal *r);
 /* A whole reply without a body. */
 void exchange_answer(struct exchange *x, unsigned status);

@@ -133,6 +133,9 @@ static void publish(struct gateway *g, struct snapshot *s)
     struct api *api, *next;
 
     s->number = ++g->number;
+    for (api = g->apis; api; api = api->next)
+        atomic_store_explicit(&api->retired, !api->in_use,
+                              memory_order_relaxed);
     atomic_store(&g->snapshot, s);
     if (old)
         retire_snapshot(g, old);

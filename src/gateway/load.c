@@ -481,6 +481,8 @@ static void load_rest(struct load *l)
                       STR_ARG(bad));
     if (g->via.len)
         l->out->via = arena_printf(l->a, "1.1 %.*s", STR_ARG(g->via));
+    if (g->via.len)
+        l->out->via_2 = arena_printf(l->a, "2.0 %.*s", STR_ARG(g->via));
 }
 
 /* Undoes a load that failed: what was compiled anew goes. */

@@ -673,6 +673,8 @@ static const struct family families[] = {
     { "tollgate_tls_failures_total", "counter",
       "TLS handshakes with clients that failed.", NULL, print_counter,
       THREAD(tls_failures) },
+    { "tollgate_websockets_total", "counter", "WebSockets begun.", NULL,
+      print_counter, THREAD(tunnels) },
     { "tollgate_requests_refused_total", "counter",
       "Requests that could not be read.", NULL, print_counter,
       THREAD(requests_refused) },

@@ -41,6 +41,7 @@ struct metrics_thread {
     _Atomic uint64_t tls_handshakes; /* finished */
     _Atomic uint64_t tls_failures;
     _Atomic uint64_t requests_refused;           /* could not be read */
+    _Atomic uint64_t tunnels;                    /* WebSockets begun */
     _Atomic uint64_t bytes_received, bytes_sent; /* all bytes, heads too */
 
     /* Connections to endpoints. */

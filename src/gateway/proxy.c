@@ -12,6 +12,8 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "gateway/forwarding.h"
+#include "gateway/streams.h"
+#include "gateway/tunnel.h"
 #include "gateway/worker.h"
 #include "http/h1_write.h"
 
@@ -69,20 +71,26 @@ static void end_try(struct exchange *x)
     }
 }
 
+void proxy_end_try(struct exchange *x)
+{
+    if (x->endpoint)
+        end_try(x);
+}
+
 void proxy_abandon(struct exchange *x)
 {
     if (x->wait_prev || x->alone)
         endpoint_forget(x->endpoint, x);
     http_call_cancel(&x->call);
-    if (x->endpoint)
-        end_try(x);
+    proxy_end_try(x);
 }
 
 /* The request's head */
 
 static struct str via_value(struct exchange *x)
 {
-    struct str via = x->worker->snapshot->via;
+    const struct snapshot *snapshot = x->worker->snapshot;
+    struct str via = x->s.request.major == 2 ? snapshot->via_2 : snapshot->via;
     struct str theirs = message_value(&x->s.request, FIELD_VIA);
 
     if (!theirs.len)
@@ -126,6 +134,7 @@ static void start_request(struct exchange *x, struct http_client *c, bool more)
         .body = m->body,
         .length = m->length,
         .trailers = x->grpc,
+        .upgrade = x->websocket ? message_value(m, FIELD_UPGRADE) : STR_NULL,
     };
 
     if (conf(x)->via.len) {
@@ -190,17 +199,34 @@ static struct str safe_trailers(struct arena *a, struct str lines)
     return str_from(out, n);
 }
 
+void proxy_slow_client(struct exchange *x)
+{
+    if (http_call_unsent(&x->call) <= HIGH_WATER || x->paused_in)
+        return;
+    x->paused_in = true;
+    http_pause(&x->s);
+}
+
+void proxy_slow_backend(struct exchange *x)
+{
+    if (http_unsent(&x->s) <= HIGH_WATER || x->paused_out)
+        return;
+    x->paused_out = true;
+    http_call_pause(&x->call);
+}
+
 void proxy_request_body(struct exchange *x, char *p, size_t n)
 {
     if (x->state == X_OVER)
         return;
+    if (x->state == X_TUNNEL) {
+        tunnel_up(x, p, n);
+        return;
+    }
     if (x->call.client) {
         x->streamed = true;
         forward(x, p, n, false);
-        if (http_call_unsent(&x->call) > HIGH_WATER && !x->paused_in) {
-            x->paused_in = true;
-            http_pause(&x->s);
-        }
+        proxy_slow_client(x);
         return;
     }
     if (x->state >= X_SENT && x->state != X_PAUSE)
@@ -233,8 +259,10 @@ void proxy_hold(struct exchange *x)
     x->cluster = x->op->production;
     if (x->cluster->total_ms)
         x->total_at_ms = now_ms(x) + x->cluster->total_ms;
+    if (x->deadline_ms && (!x->total_at_ms || x->deadline_ms < x->total_at_ms))
+        x->total_at_ms = x->deadline_ms;
     cluster_count_call(x->cluster);
-    if (x->whole)
+    if (x->whole || x->grpc) /* its messages are not to wait for each other */
         dispatch(x);
     else if (m->body != BODY_NONE && !(m->body == BODY_LENGTH && !m->length))
         timer_set(x->worker->loop, &x->timer,
@@ -259,6 +287,10 @@ static void start_call(struct exchange *x, struct http_client *c)
     x->call.first_byte_ms = x->cluster->first_byte_ms;
     x->call.stall_ms = x->cluster->stall_ms;
     x->call.total_at_ms = x->total_at_ms;
+    if (x->grpc) { /* silence is part of it; its deadline holds */
+        x->call.first_byte_ms = x->call.stall_ms = 0;
+        streams_join(x);
+    }
     start_request(x, c, body);
     if (body && (x->held_len || x->whole))
         forward(x, x->held, x->held_len, x->whole);
@@ -373,19 +405,25 @@ static void dispatch(struct exchange *x)
     e = x->cluster->members[at].endpoint;
     x->endpoint = endpoint_here(e, w->index, w->loop, w->metrics);
     x->state = X_CONNECT;
-    err = endpoint_connect(x->endpoint, x, &c);
+    if (x->websocket) {
+        c = NULL;
+        err = endpoint_connect_alone(x->endpoint, x);
+    } else {
+        err = endpoint_connect(x->endpoint, x, &c);
+    }
     if (err == ERR_OK && c) {
         start_call(x, c);
     } else if (err == ERR_OK) {
         /* A connection under way has its own time-out; this one is for the
          * line. */
         timer_set(w->loop, &x->timer,
-                  now_ms(x) + (x->endpoint->connecting
+                  now_ms(x) + (x->alone || x->endpoint->connecting
                                    ? e->limits.connect_ms + 100
                                    : e->wait_ms));
-    } else if (err == ERR_LIMIT) {
+    } else if (err == ERR_LIMIT || err == ERR_INVALID) {
         end_try(x);
-        exchange_refuse(x, &refusal_busy);
+        exchange_refuse(x, err == ERR_LIMIT ? &refusal_busy
+                                            : &refusal_websocket_backend);
     } else if (err == ERR_NOT_FOUND) {
         end_try(x);
         if (!try_again(x, AGAIN_ELSEWHERE))
@@ -414,6 +452,13 @@ static void on_timer(struct timer *t)
         endpoint_forget(x->endpoint, x);
         end_try(x);
         exchange_refuse(x, &refusal_busy);
+        break;
+    case X_TUNNEL:
+        tunnel_timer(x);
+        break;
+    case X_SENT:
+    case X_REPLY:
+        streams_end(x);
         break;
     default:
         break;
@@ -567,8 +612,10 @@ static void on_reply(struct http_call *call, const struct message *reply)
         return;
     }
     x->state = X_REPLY;
-    if (is_event_stream(m))
+    if (is_event_stream(m)) {
         call->stall_ms = 0;
+        streams_join(x);
+    }
     x->own_fields = x->field_count;
     if (x->worker->snapshot->log_wants_reply)
         x->reply = keep_reply(x, m);
@@ -583,7 +630,15 @@ static void on_reply(struct http_call *call, const struct message *reply)
     r.skip = H1_FIELD_BIT(FIELD_ACTIVITYID) | map_locations(x, m);
     r.extras = x->field_count;
     frame_reply(x, m, &r);
-    http_respond(&x->s, &r);
+    if (m->status != 101) {
+        http_respond(&x->s, &r);
+    } else if (tunnel_begin(x, m, &r)) {
+        streams_join(x);
+    } else {
+        http_call_cancel(call);
+        end_try(x);
+        exchange_refuse(x, &refusal_protocol);
+    }
 }
 
 static void on_inform(struct http_call *call, const struct message *m)
@@ -600,6 +655,10 @@ static void on_body(struct http_call *call, char *p, size_t n, bool end,
 {
     struct exchange *x = of(call);
 
+    if (x->state == X_TUNNEL) {
+        tunnel_down(x, p, n, end);
+        return;
+    }
     if (end) {
         end_try(x);
         if (trailers.len)
@@ -611,10 +670,7 @@ static void on_body(struct http_call *call, char *p, size_t n, bool end,
         return;
     }
     http_body(&x->s, p, n);
-    if (http_unsent(&x->s) > HIGH_WATER && !x->paused_out) {
-        x->paused_out = true;
-        http_call_pause(call);
-    }
+    proxy_slow_backend(x);
 }
 
 void proxy_reply_drained(struct exchange *x)
@@ -663,9 +719,24 @@ static void on_fail(struct http_call *call, enum http_fail why, bool any,
     log_call(LOG_DEBUG, "upstream", x->activityid, "%.*s: %s (%s)",
              STR_ARG(x->endpoint->endpoint->name), http_fail_name(why),
              detail ? detail : "-");
+    if (x->state == X_TUNNEL) {
+        tunnel_broken(x);
+        return;
+    }
     if (!stale)
         outcome(x, ENDPOINT_FAILED, detail);
     end_try(x);
+    /* Who speaks gRPC reads the codes of resets, and so gets the backend's. */
+    if (x->grpc && call->reset_code && why != HTTP_FAIL_REFUSED &&
+        x->s.request.major == 2) {
+        x->state = X_OVER;
+        http_cut_with(&x->s, call->reset_code);
+        return;
+    }
+    if (x->s.reply_started && x->grpc && x->s.request.major == 2) {
+        exchange_refuse(x, refusal_of_fail(why));
+        return;
+    }
     if (x->s.reply_started) {
         if (!http_unsend(&x->s)) {
             http_cut(&x->s);

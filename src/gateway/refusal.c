@@ -2,6 +2,7 @@
 #include "gateway/refusal.h"
 
 #include "base/buf.h"
+#include "http/grpc.h"
 
 #define REFUSAL(name, ...) const struct refusal name = { __VA_ARGS__ }
 
@@ -32,6 +33,13 @@ REFUSAL(refusal_suspended, 503, "303001", "Runtime Error",
 REFUSAL(refusal_busy, 503, "303001", "Runtime Error",
         "All connections to the back end are in use", false);
 
+REFUSAL(refusal_websocket_version, 426, "426", "Upgrade Required",
+        "The WebSocket version is not supported; 13 is.", true);
+REFUSAL(refusal_websocket_backend, 501, "501", "Not Implemented",
+        "The back end speaks HTTP/2 only, which has no WebSocket here", false);
+REFUSAL(refusal_changed, 503, "303001", "Runtime Error",
+        "The API has changed or is no longer served", false);
+
 static const struct refusal of_status[] = {
     { 408, "408", "Request Timeout", "The request came too slowly.", true },
     { 413, "413", "Content Too Large", "The request body is too large.", true },
@@ -42,8 +50,8 @@ static const struct refusal of_status[] = {
       "The request head is too large.", true },
     { 501, "501", "Not Implemented",
       "The method or transfer coding is not supported.", true },
-    { 505, "505", "HTTP Version Not Supported", "HTTP/1.0 and HTTP/1.1 are.",
-      true },
+    { 505, "505", "HTTP Version Not Supported",
+      "HTTP/1.0, HTTP/1.1 and HTTP/2 are.", true },
 };
 
 const struct refusal *refusal_of_status(unsigned status)
@@ -70,6 +78,14 @@ static struct str soap_fault(struct arena *a, const struct refusal *r)
         "</soapenv:Envelope>",
         r->client ? "Client" : "Server", r->message, r->code, r->message,
         r->description);
+}
+
+struct str refusal_grpc_message(struct arena *a, const struct refusal *r)
+{
+    struct str text = str_z(r->description);
+    char *out = arena_raw(a, 3 * text.len + 1);
+
+    return str_from(out, grpc_message_encode(text, out));
 }
 
 struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,

@@ -30,11 +30,16 @@ extern const struct refusal refusal_closed;
 extern const struct refusal refusal_protocol;
 extern const struct refusal refusal_suspended;
 extern const struct refusal refusal_busy;
+extern const struct refusal refusal_websocket_version; /* 426 */
+extern const struct refusal refusal_websocket_backend; /* 501 */
+extern const struct refusal refusal_changed;           /* 503, of a stream */
 
 /* For the statuses of the parser (400, 408, 413, 414, 417, 431, 501, 503,
  * 505). */
 const struct refusal *refusal_of_status(unsigned status);
 
+/* The same to a caller that speaks gRPC: text for grpc-message. */
+struct str refusal_grpc_message(struct arena *a, const struct refusal *r);
 /* The body and its type, in the arena. */
 struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
                         enum errors form, struct str *content_type);

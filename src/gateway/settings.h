@@ -89,6 +89,7 @@ struct gateway_conf {
     } admin;
     struct {
         uint64_t handshake_ms, head_ms, idle_ms, rate_ms, drain_ms, linger_ms;
+        uint64_t tunnel_idle_ms, tunnel_ms;
     } timeouts;
     struct {
         uint64_t head_size, target_size, headers, body_size, pipelined;

@@ -143,7 +143,21 @@ static const struct conf_field timeout_fields[] = {
       .max = DAY,
       .def = "30s",
       .help = "At the end of the process: how long calls in flight may take to "
-              "finish." },
+              "finish. Also what a stream has left when its API has changed "
+              "so that it cannot go on." },
+    { .name = "tunnel_idle",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.tunnel_idle_ms),
+      .max = 7 * DAY,
+      .def = "10m",
+      .help = "A WebSocket on which nothing moves for so long is closed (code "
+              "1001). 0: no limit." },
+    { .name = "tunnel",
+      .type = CONF_DURATION_MS,
+      .at = GATEWAY(timeouts.tunnel_ms),
+      .max = 365 * DAY,
+      .def = "0",
+      .help = "How long a WebSocket may live at all. 0: no limit." },
     { .name = "linger",
       .type = CONF_DURATION_MS,
       .at = GATEWAY(timeouts.linger_ms),

@@ -28,7 +28,8 @@ struct snapshot {
     /* What new connections of a listener get, by the listener's id. */
     struct http_server **servers;
     size_t server_count;
-    struct str via; /* ", 1.1 tollgate" without the comma; empty: none */
+    struct str via_2; /* for what came by HTTP/2 */
+    struct str via;   /* ", 1.1 tollgate" without the comma; empty: none */
 };
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/streams.h"
 
 enum { ACCEPTS_PER_TURN = 64, REST_MS = 50, UNEVEN = 8, SHED = 16 };
 enum { SHED_IDLE_MS = 1000, SHED_BODY_MS = 5000 };
@@ -30,6 +31,8 @@ static void on_turn(void *arg)
         return;
     w->snapshot = s;
     access_log_use(w->log, s ? s->log_file : NULL);
+    if (s && w->streams)
+        streams_review(w);
 }
 
 static void *run(void *arg)

@@ -44,6 +44,7 @@ struct worker {
     uint32_t unmatched_series;
     bool has_unmatched_series;
     struct worker_socket *sockets;
+    struct exchange *streams; /* that may live long; streams.h */
     struct pins *_Atomic pins[PIN_CHUNKS];
 };
 

@@ -30,6 +30,7 @@ enum ws_code {
     WS_INVALID_DATA = 1007,
     WS_POLICY = 1008,
     WS_TOO_BIG = 1009,
+    WS_INTERNAL = 1011,
 };
 
 /* Does it ask for a WebSocket? (section 4.1: Upgrade, whatever the rest) */
