@@ -249,8 +249,9 @@ static void submit_trailers(struct h2_stream *s)
 
     h2_head_begin(&b);
     while (lines.len) {
-        size_t end = str_find(lines, '\n') + 1;
-        struct str line = str_head(lines, end), name = str_cut(&line, ':');
+        size_t end = str_find(lines, '\n') + 1; /* behind its CRLF */
+        struct str line = str_head(lines, end - 2);
+        struct str name = str_cut(&line, ':');
 
         h2_head_add(&b, name, str_trim(line));
         lines = str_skip(lines, end);
