@@ -42,6 +42,40 @@ static int set_caps(uint32_t caps, uint32_t held)
     return (int)syscall(SYS_capset, &head, data);
 }
 
+void privileges_pass_on(void)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2] = { 0 };
+    static const int caps[] = { CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH,
+                                CAP_DAC_OVERRIDE };
+
+    if (geteuid() == 0 || get_caps(data))
+        return;
+    data[0].inheritable = data[0].permitted & (KEPT | HELD);
+    if (syscall(SYS_capset, &head, data))
+        return;
+    for (size_t i = 0; i < sizeof(caps) / sizeof(*caps); i++)
+        if (data[0].inheritable & BIT(caps[i]))
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, caps[i], 0, 0);
+}
+
+void privileges_adopt(void)
+{
+    struct __user_cap_data_struct data[2] = { 0 };
+
+    if (geteuid() == 0 || get_caps(data) || !(data[0].permitted & KEPT))
+        return;
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    (void)set_caps(data[0].permitted & KEPT, data[0].permitted & HELD);
+    dropped_once = true;
+}
+
+void privileges_none(void)
+{
+    if (dropped_once)
+        (void)set_caps(0, 0);
+}
+
 bool privileges_can_drop(void)
 {
     struct __user_cap_data_struct data[2] = { 0 };

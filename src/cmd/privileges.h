@@ -23,6 +23,13 @@ struct account {
 /* What should hold from the first moment, in every thread: nothing that is
  * executed gains rights. */
 void privileges_begin(void);
+/* Between fork and exec of a successor: it gets what this thread has, in spite
+ * of not being root. */
+void privileges_pass_on(void);
+/* The successor takes that as after a drop of its own. */
+void privileges_adopt(void);
+/* In a loop thread that the successor makes: nothing. */
+void privileges_none(void);
 /* On the main thread, after the drop. */
 void privileges_raise(bool on);
 /* Whom to become: name, or when it is empty "tollgate" if that account exists,

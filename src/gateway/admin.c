@@ -326,7 +326,9 @@ enum err admin_open(struct gateway *g, const struct settings *s,
         x_free(l);
         return ERR_INVALID;
     }
-    if (sock_listen(&l->address, 128, true, &l->fds[0])) {
+    l->conf_text = s->gateway.admin.address;
+    l->fds[0] = take_inherited(g, "admin", l->conf_text);
+    if (l->fds[0] < 0 && sock_listen(&l->address, 128, true, &l->fds[0])) {
         problem_error(ps, s->file, 0,
                       "cannot listen on %.*s for health and metrics: %s; "
                       "choose another with --admin or gateway.admin.address",
@@ -338,6 +340,9 @@ enum err admin_open(struct gateway *g, const struct settings *s,
     sock_local(l->fds[0], &l->address);
     address_format((const struct sockaddr *)&l->address.sa, l->text,
                    sizeof(l->text), true);
+    /* The settings' arena goes with the next load. */
+    l->conf_text = str_z(x_strdup(l->conf_text));
+    l->fd_count = 1;
     g->admin = l;
     g->admin_server = admin_server(g);
     g->admin_io.fd = l->fds[0];
@@ -354,6 +359,13 @@ void admin_close(struct gateway *g)
     loop_unwatch(g->main, &g->admin_io);
     close(g->admin_io.fd);
     http_server_unref(g->admin_server);
+    x_free((char *)(uintptr_t)g->admin->conf_text.p);
     x_free(g->admin);
     g->admin = NULL;
+}
+
+void admin_watch(struct gateway *g, bool on)
+{
+    if (g->admin)
+        loop_rewatch(g->main, &g->admin_io, on ? EPOLLIN : 0);
 }

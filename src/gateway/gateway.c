@@ -96,8 +96,9 @@ static void watch_listeners(struct gateway *g)
     for (struct listener *l = g->listeners, *next; l; l = next) {
         next = l->next;
         if (l->wanted && !l->watched) {
-            for (unsigned i = 0; i < g->worker_count; i++)
-                worker_listen(g->workers[i], l->id, l->fds[i]);
+            for (unsigned i = 0; i < l->fd_count; i++)
+                worker_listen(g->workers[i % g->worker_count], l->id,
+                              l->fds[i]);
             l->watched = true;
             log_info("gateway", "listening on %s (%s)", l->text,
                      l->tls ? "https" : "http");
@@ -230,6 +231,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
             worker_start(g->workers[i]);
     g->started = true;
     watch_listeners(g);
+    close_inherited(g);
     g->loads_ok++;
     g->last_load_s = (double)clock_wall_us() / 1e6;
     warn_loud(s);
@@ -252,6 +254,58 @@ const char *gateway_address(const struct gateway *g, char kind, size_t i)
     return NULL;
 }
 
+/* An upgrade */
+
+void gateway_inherit(struct gateway *g, struct str kind, struct str key, int fd)
+{
+    struct inherited *i = x_new(sizeof(*i)), **last = &g->inherited;
+
+    i->kind = x_strdup(kind);
+    i->key = x_strdup(key);
+    i->fd = fd;
+    while (*last)
+        last = &(*last)->next;
+    *last = i;
+}
+
+enum err gateway_give_sockets(const struct gateway *g,
+                              enum err (*give)(void *arg, const char *kind,
+                                               struct str key, int fd),
+                              void *arg)
+{
+    enum err e = ERR_OK;
+
+    for (const struct listener *l = g->listeners; l && !e; l = l->next)
+        for (unsigned i = 0; i < l->fd_count && !l->closing && !e; i++)
+            e = give(arg, "listener", l->conf_text, l->fds[i]);
+    if (g->admin && !e)
+        e = give(arg, "admin", g->admin->conf_text, g->admin->fds[0]);
+    return e;
+}
+
+static uint64_t drain_ms(const struct gateway *g)
+{
+    const struct snapshot *s =
+        atomic_load(&((struct gateway *)(uintptr_t)g)->snapshot);
+
+    return s ? s->settings->gateway.timeouts.drain_ms : 0;
+}
+
+void gateway_stop_accepting(struct gateway *g)
+{
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_rest(g->workers[i]);
+    admin_watch(g, false);
+    g->drain_until_ms = loop_now_ms(g->main) + drain_ms(g);
+}
+
+void gateway_accept_again(struct gateway *g)
+{
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_wake(g->workers[i]);
+    admin_watch(g, true);
+}
+
 /* The end */
 
 static void look_drained(struct timer *t)
@@ -272,17 +326,27 @@ static void look_drained(struct timer *t)
     g->drained(g->drained_arg);
 }
 
-void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg)
+void gateway_leave(struct gateway *g, void (*done)(void *arg), void *arg)
 {
-    struct snapshot *s = atomic_load(&g->snapshot);
-
     if (g->draining)
         return;
     g->draining = true;
     g->drained = done;
     g->drained_arg = arg;
-    g->drain_until_ms =
-        loop_now_ms(g->main) + (s ? s->settings->gateway.timeouts.drain_ms : 0);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_forget(g->workers[i]);
+    g->drain_timer.fire = look_drained;
+    timer_set(g->main, &g->drain_timer, loop_now_ms(g->main) + 50);
+}
+
+void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg)
+{
+    if (g->draining)
+        return;
+    g->draining = true;
+    g->drained = done;
+    g->drained_arg = arg;
+    g->drain_until_ms = loop_now_ms(g->main) + drain_ms(g);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_drain(g->workers[i]);
     g->drain_timer.fire = look_drained;
@@ -327,6 +391,7 @@ void gateway_free(struct gateway *g)
     }
     upstreams_free(g->upstreams);
     forget_closed(g);
+    close_inherited(g);
     for (struct listener *l; (l = g->listeners);) {
         g->listeners = l->next;
         x_free((char *)(uintptr_t)l->conf_text.p);

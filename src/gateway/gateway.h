@@ -39,6 +39,26 @@ const char *gateway_address(const struct gateway *g, char kind, size_t i);
 /* No new connections; calls in flight finish, at most timeouts.drain; then
  * done is called. */
 void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg);
+/* An upgrade. Before the first load: a socket that a predecessor had opened;
+ * kind: "listener" or "admin", key: as it gave it. Sockets that nothing is
+ * configured for are closed by the first load. */
+void gateway_inherit(struct gateway *g, struct str kind, struct str key,
+                     int fd);
+/* All of ours, for a successor. */
+enum err gateway_give_sockets(const struct gateway *g,
+                              enum err (*give)(void *arg, const char *kind,
+                                               struct str key, int fd),
+                              void *arg);
+/* A successor accepts from now on: connections end as in a drain, sockets stay
+ * open, not watched. And back. */
+void gateway_stop_accepting(struct gateway *g);
+void gateway_accept_again(struct gateway *g);
+/* After gateway_stop_accepting(), for good: closes the sockets; done is called
+ * when the calls are over, or timeouts.drain is. */
+void gateway_leave(struct gateway *g, void (*done)(void *arg), void *arg);
+/* What every loop thread does first. Before the first load. */
+void gateway_set_thread_begin(void (*begin)(void));
+
 /* Stops threads and frees. */
 void gateway_free(struct gateway *g);
 

@@ -12,15 +12,24 @@
 
 struct admission;
 
-/* An address we listen on: one socket per thread, opened once. */
+/* An address we listen on: one socket per thread, opened once. A successor may
+ * have other threads; it keeps the sockets as they are. */
 struct listener {
     struct str conf_text; /* as configured; decides whether it is the same */
     char text[128];       /* as bound */
     struct address address;
-    int fds[THREADS_MAX];
+    int fds[THREADS_MAX]; /* spread over the threads */
+    unsigned fd_count;
     uint32_t id; /* index of snapshot->servers */
     bool tls, wanted, watched, closing;
     struct listener *next;
+};
+
+/* A socket that a predecessor left us, until the first load takes it. */
+struct inherited {
+    char *kind, *key;
+    int fd;
+    struct inherited *next;
 };
 
 /* Something no new reader can find, freed when old readers are gone. */
@@ -41,6 +50,7 @@ struct gateway {
     struct upstreams *upstreams;
     struct admission *admission;
     struct listener *listeners;
+    struct inherited *inherited;
     uint32_t listener_ids;
     struct api *apis;               /* of the present snapshot */
     struct api **slots;             /* who has which slot */
@@ -71,11 +81,19 @@ void worker_listen(struct worker *w, uint32_t listener, int fd);
 /* Takes what is queued and closes its socket of that listener. */
 void worker_unlisten(struct worker *w, uint32_t listener);
 void worker_drain(struct worker *w);
+/* For a successor: takes what is queued, accepts no more, drains. Again as
+ * before. Closes the sockets, which are somebody else's as well. */
+void worker_rest(struct worker *w);
+void worker_wake(struct worker *w);
+void worker_forget(struct worker *w);
 void worker_close_all(struct worker *w);
 /* After the loop was stopped and the thread joined. */
 void worker_free(struct worker *w);
 
 /* load.c */
+/* The next socket of that kind and key left by a predecessor, or -1. */
+int take_inherited(struct gateway *g, const char *kind, struct str key);
+void close_inherited(struct gateway *g);
 struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
                                const struct settings *s, struct problems *ps);
 void snapshot_free(struct gateway *g, struct snapshot *s);
@@ -93,6 +111,7 @@ void reclaim_init(struct gateway *g);
 enum err admin_open(struct gateway *g, const struct settings *s,
                     struct problems *ps);
 void admin_close(struct gateway *g);
+void admin_watch(struct gateway *g, bool on);
 
 /* admission.c: connections per address, process-wide. Any thread. */
 struct admission *admission_new(void);

@@ -198,17 +198,48 @@ static struct listener *find_listener(struct gateway *g, struct str conf_text)
     return NULL;
 }
 
-static void close_sockets(struct listener *l, unsigned n)
+static void close_sockets(struct listener *l)
 {
-    while (n--)
-        if (l->fds[n] >= 0)
-            close(l->fds[n]);
+    while (l->fd_count)
+        close(l->fds[--l->fd_count]);
+}
+
+int take_inherited(struct gateway *g, const char *kind, struct str key)
+{
+    for (struct inherited **at = &g->inherited, *i; (i = *at); at = &i->next) {
+        int fd = i->fd;
+
+        if (strcmp(i->kind, kind) != 0 || !str_is(key, i->key))
+            continue;
+        *at = i->next;
+        x_free(i->kind);
+        x_free(i->key);
+        x_free(i);
+        return fd;
+    }
+    return -1;
+}
+
+void close_inherited(struct gateway *g)
+{
+    struct inherited *i;
+
+    while ((i = g->inherited)) {
+        g->inherited = i->next;
+        close(i->fd);
+        x_free(i->kind);
+        x_free(i->key);
+        x_free(i);
+    }
 }
 
 static enum err open_sockets(struct gateway *g, struct listener *l,
                              struct str text, struct str file,
                              struct problems *ps)
 {
+    unsigned wanted = g->worker_count;
+    int fd;
+
     if (sock_parse(text, &l->address)) {
         problem_error(ps, file, 0,
                       "\"%.*s\" is no address to listen on; write HOST:PORT "
@@ -216,21 +247,26 @@ static enum err open_sockets(struct gateway *g, struct listener *l,
                       STR_ARG(text));
         return ERR_INVALID;
     }
-    for (unsigned i = 0; i < g->worker_count; i++) {
-        if (i > 0 && l->address.sa.ss_family == AF_UNIX) {
-            l->fds[i] = -1; /* one socket is all a path can have */
-            continue;
-        }
-        if (sock_listen(&l->address, 4096, i == 0, &l->fds[i])) {
+    while (l->fd_count < THREADS_MAX &&
+           (fd = take_inherited(g, "listener", l->conf_text)) >= 0)
+        l->fds[l->fd_count++] = fd;
+    if (l->address.sa.ss_family == AF_UNIX)
+        wanted = 1;  /* one socket is all a path can have */
+    if (l->fd_count) /* as many as there are: none is closed, none added */
+        wanted = l->fd_count;
+    while (l->fd_count < wanted) {
+        if (sock_listen(&l->address, 4096, l->fd_count == 0, &fd)) {
             problem_error(ps, file, 0,
                           "cannot listen on %.*s: %s; is another program "
                           "there? Choose another address",
                           STR_ARG(text), strerrordesc_np(errno));
-            close_sockets(l, i);
+            close_sockets(l);
             return ERR_IO;
         }
-        sock_local(l->fds[i], &l->address); /* the port of the first */
+        l->fds[l->fd_count++] = fd;
+        sock_local(fd, &l->address); /* the port of the first */
     }
+    sock_local(l->fds[0], &l->address);
     address_format((const struct sockaddr *)&l->address.sa, l->text,
                    sizeof(l->text), true);
     return ERR_OK;
@@ -289,7 +325,7 @@ static void close_unwatched(struct gateway *g)
             continue;
         }
         *at = l->next;
-        close_sockets(l, g->worker_count);
+        close_sockets(l);
         x_free((char *)(uintptr_t)l->conf_text.p);
         x_free(l);
     }

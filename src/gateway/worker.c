@@ -35,9 +35,19 @@ static void on_turn(void *arg)
         streams_review(w);
 }
 
+static void (*thread_begin)(void);
+
+void gateway_set_thread_begin(void (*begin)(void))
+{
+    thread_begin = begin;
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
+
+    if (thread_begin)
+        thread_begin();
 
     this_worker = w;
     on_turn(w);
@@ -320,6 +330,66 @@ void worker_listen(struct worker *w, uint32_t listener, int fd)
 void worker_unlisten(struct worker *w, uint32_t listener)
 {
     loop_post(w->loop, &socket_task(w, listener, unlisten_here)->task);
+}
+
+static void rest_here(struct task *t)
+{
+    struct socket_task *st = (struct socket_task *)t;
+    struct worker *w = st->worker;
+
+    for (struct worker_socket *s = w->sockets; s; s = s->next) {
+        struct address peer;
+        int fd;
+
+        timer_clear(&s->timer);
+        loop_rewatch(w->loop, &s->io, 0);
+        while (sock_accept(s->io.fd, &fd, &peer) == ERR_OK)
+            welcome(s, fd, &peer);
+    }
+    http_drain(&w->conns);
+    x_free(st);
+}
+
+static void wake_here(struct task *t)
+{
+    struct socket_task *st = (struct socket_task *)t;
+    struct worker *w = st->worker;
+
+    w->conns.draining = false;
+    for (struct worker_socket *s = w->sockets; s; s = s->next)
+        loop_rewatch(w->loop, &s->io, EPOLLIN);
+    x_free(st);
+}
+
+static void forget_here(struct task *t)
+{
+    struct socket_task *st = (struct socket_task *)t;
+    struct worker *w = st->worker;
+    struct worker_socket *s;
+
+    while ((s = w->sockets)) {
+        w->sockets = s->next;
+        timer_clear(&s->timer);
+        loop_unwatch(w->loop, &s->io);
+        close(s->io.fd);
+        x_free(s);
+    }
+    x_free(st);
+}
+
+void worker_rest(struct worker *w)
+{
+    loop_post(w->loop, &socket_task(w, 0, rest_here)->task);
+}
+
+void worker_wake(struct worker *w)
+{
+    loop_post(w->loop, &socket_task(w, 0, wake_here)->task);
+}
+
+void worker_forget(struct worker *w)
+{
+    loop_post(w->loop, &socket_task(w, 0, forget_here)->task);
 }
 
 static void drain_here(struct task *t)

@@ -127,6 +127,13 @@ size_t tls_peer_subject(const struct tls *t, char *out, size_t cap);
 /* New keys for session tickets now; those before are accepted once more. They
  * rotate by themselves every 12 hours. Any thread. */
 void tls_ticket_rotate(void);
+/* The keys of session tickets as opaque bytes, for a successor, so that its
+ * clients resume; *n of out, which has room for TLS_TICKET_KEYS. The clock is
+ * the machine's, so their ages stay true. Wipe the bytes afterwards. */
+#define TLS_TICKET_KEYS 256
+void tls_ticket_export(unsigned char out[TLS_TICKET_KEYS], size_t *n);
+/* ERR_INVALID: not what tls_ticket_export() of this program makes. */
+enum err tls_ticket_import(const unsigned char *p, size_t n);
 /* Frees this thread's spare output buffers; call before a thread ends. */
 void tls_thread_done(void);
 

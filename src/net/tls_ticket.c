@@ -124,6 +124,46 @@ void tls_ticket_rotate(void)
     pthread_mutex_unlock(&keys.lock);
 }
 
+struct ticket_keys {
+    char format[8];
+    struct ticket_key current, previous;
+};
+_Static_assert(sizeof(struct ticket_keys) <= TLS_TICKET_KEYS, "more room");
+static const char ticket_format[8] = "keys-1";
+
+void tls_ticket_export(unsigned char out[TLS_TICKET_KEYS], size_t *n)
+{
+    struct ticket_keys k = { 0 };
+
+    memcpy(k.format, ticket_format, sizeof(k.format));
+    pthread_mutex_lock(&keys.lock);
+    k.current = keys.current;
+    k.previous = keys.previous;
+    pthread_mutex_unlock(&keys.lock);
+    memcpy(out, &k, sizeof(k));
+    *n = sizeof(k);
+    OPENSSL_cleanse(&k, sizeof(k));
+}
+
+enum err tls_ticket_import(const unsigned char *p, size_t n)
+{
+    struct ticket_keys k;
+
+    if (n != sizeof(k))
+        return ERR_INVALID;
+    memcpy(&k, p, sizeof(k));
+    if (memcmp(k.format, ticket_format, sizeof(k.format)) != 0 ||
+        k.current.made_us > clock_mono_us() ||
+        k.previous.made_us > k.current.made_us)
+        return ERR_INVALID;
+    pthread_mutex_lock(&keys.lock);
+    keys.current = k.current;
+    keys.previous = k.previous;
+    pthread_mutex_unlock(&keys.lock);
+    OPENSSL_cleanse(&k, sizeof(k));
+    return ERR_OK;
+}
+
 void tls_ticket_setup(SSL_CTX *ctx)
 {
     pthread_once(&fetched, fetch_cipher);
