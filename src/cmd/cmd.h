@@ -26,6 +26,7 @@ struct cmd {
 
 extern const struct cmd cmd_gateway;
 extern const struct cmd cmd_reload;
+extern const struct cmd cmd_upgrade;
 extern const struct cmd cmd_config_check;
 extern const struct cmd cmd_config_show;
 extern const struct cmd cmd_config_reference;

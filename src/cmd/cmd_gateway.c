@@ -3,11 +3,15 @@
  *   starting -> serving   serve()         documents loaded, listeners open,
  *                                         privileges gone
  *   serving  -> serving   reload()        SIGHUP, `tollgate reload`
+ *   serving  -> leaving   stop_accepting() SIGUSR2, `tollgate upgrade`: a
+ *                                         successor takes over (upgrade.h)
+ *   leaving  -> serving   take_back()     it could not
  *   serving  -> draining  on_signal()     SIGTERM, SIGINT; a second one ends
  *                                         the process at once
- *   draining -> ended     drained()
+ *   draining, leaving -> ended  drained()
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -20,14 +24,17 @@
 #include "cmd/cmd.h"
 #include "cmd/control_socket.h"
 #include "cmd/gateway_options.h"
+#include "cmd/handover.h"
 #include "cmd/notify.h"
 #include "cmd/privileges.h"
 #include "cmd/signals.h"
 #include "cmd/state_dir.h"
+#include "cmd/upgrade.h"
 #include "format/json.h"
 #include "gateway/gateway.h"
 #include "http/server.h"
 #include "net/sock.h"
+#include "net/tls.h"
 
 enum { TEXT_MAX = 256 * 1024 };
 
@@ -38,7 +45,10 @@ struct process {
     struct state_dir dir;
     struct control_socket *control;
     struct signals signals;
+    struct upgrade upgrade;
+    int predecessor; /* our end of the pair with it; -1: none */
     bool draining;
+    bool given; /* the state folder's files are a successor's */
 };
 
 /* ---- where it listens ---- */
@@ -160,8 +170,10 @@ static enum err load_again(struct process *p, struct problems *ps)
     int level, format;
     enum err e;
 
-    if (p->draining) {
-        problem_error(ps, STR_NULL, 0, "the gateway is about to end");
+    if (p->draining || p->upgrade.state != UPGRADE_IDLE) {
+        problem_error(ps, STR_NULL, 0,
+                      p->draining ? "the gateway is about to end"
+                                  : "an upgrade is under way");
         arena_free(a);
         return ERR_CONFLICT;
     }
@@ -201,6 +213,10 @@ static enum err reload(struct process *p, struct problems *ps)
 
 /* ---- while it serves ---- */
 
+static void drained(void *arg);
+static void begin_upgrade(struct process *p, struct buf *answer);
+static enum err open_state(struct process *p);
+
 static void answer_reload(struct process *p, struct buf *answer)
 {
     struct arena *a = arena_new();
@@ -223,15 +239,199 @@ static void on_control(void *arg, struct str verb, struct buf *answer)
 
     if (str_is(verb, "reload")) {
         answer_reload(p, answer);
+    } else if (str_is(verb, "upgrade")) {
+        begin_upgrade(p, answer);
     } else if (str_is(verb, "status")) {
         buf_z(answer, p->draining ? "ok draining\n" : "ok serving\n");
         put_addresses(p, answer);
     } else if (str_is(verb, "version")) {
         buf_printf(answer, "ok %s\n", cmd_version_text());
     } else {
-        buf_z(answer, "error\nunknown verb; there are reload, status and "
-                      "version\n");
+        buf_z(answer, "error\nunknown verb; there are reload, upgrade, status "
+                      "and version\n");
     }
+}
+
+/* ---- upgrade: the old one ---- */
+
+static enum err give_socket(void *arg, const char *kind, struct str key, int fd)
+{
+    return handover_send(*(int *)arg, kind, key, fd);
+}
+
+static enum err give(void *arg, int sock)
+{
+    struct process *p = arg;
+    unsigned char keys[TLS_TICKET_KEYS];
+    size_t n;
+    enum err e = handover_send(sock, "state", p->dir.path, p->dir.lock_fd);
+
+    if (!e)
+        e = gateway_give_sockets(p->gateway, give_socket, &sock);
+    tls_ticket_export(keys, &n);
+    if (!e)
+        e = handover_send(sock, "tickets", str_from((char *)keys, n), -1);
+    explicit_bzero(keys, sizeof(keys));
+    return e;
+}
+
+static void stop_accepting(void *arg)
+{
+    struct process *p = arg;
+
+    p->given = true;
+    control_socket_rest(p->control);
+    gateway_stop_accepting(p->gateway);
+}
+
+static void take_back(void *arg, bool owner)
+{
+    struct process *p = arg;
+    char text[64];
+
+    p->given = false;
+    gateway_accept_again(p->gateway);
+    if (p->draining)
+        return;
+    control_socket_free(p->control);
+    p->control = NULL;
+    if (owner)
+        state_dir_own(&p->dir);
+    (void)open_state(p);
+    snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1", getpid());
+    notify(text);
+}
+
+static void served(void *arg, long pid, struct str version)
+{
+    struct process *p = arg;
+    char text[256];
+    int n = snprintf(text, sizeof(text),
+                     "ok upgraded: process %ld (%.*s) serves; process %d "
+                     "finishes its calls\n",
+                     pid, STR_ARG(version), getpid());
+
+    control_socket_answer(p->control, str_from(text, (size_t)n));
+    snprintf(text, sizeof(text), "MAINPID=%ld", pid);
+    notify(text);
+}
+
+static void upgrade_given(void *arg)
+{
+    struct process *p = arg;
+
+    if (!p->draining)
+        gateway_leave(p->gateway, drained, p);
+    p->draining = true;
+}
+
+static void upgrade_failed(void *arg, struct str why)
+{
+    struct process *p = arg;
+    struct buf b;
+
+    buf_init(&b, TEXT_MAX);
+    buf_printf(&b, "error\n%.*sthe upgrade failed; process %d serves on\n",
+               STR_ARG(why), getpid());
+    control_socket_answer(p->control, buf_view(&b));
+    buf_done(&b);
+}
+
+static const struct upgrade_ops upgrade_ops = {
+    .give = give,
+    .stop_accepting = stop_accepting,
+    .take_back = take_back,
+    .served = served,
+    .given = upgrade_given,
+    .failed = upgrade_failed,
+};
+
+static void begin_upgrade(struct process *p, struct buf *answer)
+{
+    enum err e = p->draining ? ERR_CONFLICT : upgrade_begin(&p->upgrade);
+
+    if (e == ERR_CONFLICT)
+        buf_z(answer, p->draining ? "error\nthe gateway is about to end\n"
+                                  : "error\nan upgrade is under way already\n");
+    else if (e)
+        buf_printf(answer, "error\nno process can be started: %s\n",
+                   strerrordesc_np(errno));
+    if (answer->len)
+        log_error("upgrade", "%.*s", STR_ARG(str_trim(buf_view(answer))));
+}
+
+/* ---- upgrade: the new one ---- */
+
+enum { GIVE_MS = 10000, GO_MS = 20000 };
+
+static enum err take_thing(struct process *p, struct arena *a,
+                           struct handover_message *m)
+{
+    if (str_is(m->name, "state"))
+        return state_dir_adopt(a, m->value, m->fd, &p->dir);
+    if (str_is(m->name, "tickets")) {
+        enum err e =
+            tls_ticket_import((const unsigned char *)m->value.p, m->value.len);
+
+        explicit_bzero(m->bytes, sizeof(m->bytes));
+        return e;
+    }
+    if (m->fd >= 0)
+        gateway_inherit(p->gateway, m->name, m->value, m->fd);
+    return ERR_OK;
+}
+
+/* All that a predecessor gives, before settings are read: the state folder is
+ * known by it. */
+static enum err take_things(struct process *p, struct arena *a,
+                            struct problems *ps)
+{
+    struct handover_message *m = x_new(sizeof(*m));
+    enum err e;
+
+    while (!(e = handover_take(p->predecessor, GIVE_MS, m)) &&
+           !str_is(m->name, "end") && !(e = take_thing(p, a, m)))
+        ;
+    x_free(m);
+    if (!e && p->dir.fd < 0)
+        e = ERR_INVALID;
+    if (e)
+        problem_error(ps, STR_NULL, 0,
+                      "what the process before left cannot be used (%s)",
+                      err_name(e));
+    return e;
+}
+
+/* Everything is loaded: the predecessor stops accepting, and then all is
+ * ours. */
+static enum err take_over(struct process *p)
+{
+    struct handover_message *m = x_new(sizeof(*m));
+    enum err e = handover_send(p->predecessor, "ready", STR_NULL, -1);
+
+    if (!e)
+        e = handover_take(p->predecessor, GO_MS, m);
+    if (!e && !str_is(m->name, "go"))
+        e = ERR_INVALID;
+    x_free(m);
+    if (e)
+        log_error("start", "the process before does not let go (%s)",
+                  err_name(e));
+    else
+        state_dir_own(&p->dir);
+    return e;
+}
+
+static void tell_failure(const struct process *p, const struct problems *ps)
+{
+    struct buf b;
+
+    if (p->predecessor < 0)
+        return;
+    buf_init(&b, HANDOVER_MAX - 64);
+    (void)problems_write(ps, &b);
+    (void)handover_send(p->predecessor, "failed", buf_view(&b), -1);
+    buf_done(&b);
 }
 
 static void drained(void *arg)
@@ -254,13 +454,24 @@ static void on_signal(struct signals *s, int number)
         arena_free(a);
         return;
     }
+    if (number == SIGUSR2) {
+        struct buf answer;
+
+        buf_init(&answer, TEXT_MAX);
+        begin_upgrade(p, &answer);
+        buf_done(&answer);
+        return;
+    }
     if (p->draining) {
         log_warn("stop", "a second signal: ending at once");
         _exit(128 + number);
     }
     p->draining = true;
+    if (p->predecessor >= 0)
+        (void)handover_send(p->predecessor, "leaving", STR_NULL, -1);
     log_info("stop", "no new connections; calls in flight may finish");
-    notify("STOPPING=1");
+    if (!p->given)
+        notify("STOPPING=1");
     gateway_drain(p->gateway, drained, p);
 }
 
@@ -341,6 +552,15 @@ static enum err become(const struct process *p, const struct settings *s,
     return privileges_drop(who, &dropped);
 }
 
+static enum err open_control(struct process *p)
+{
+    if (!control_socket_new(p->loop, &p->dir, on_control, p, &p->control))
+        return ERR_OK;
+    log_error("start", "%s/" CONTROL_NAME " cannot be opened: %m",
+              p->dir.path.p);
+    return ERR_IO;
+}
+
 static enum err open_state(struct process *p)
 {
     char pid[24];
@@ -350,12 +570,7 @@ static enum err open_state(struct process *p)
         log_error("start", "%s cannot be written: %m", p->dir.path.p);
         return ERR_IO;
     }
-    if (control_socket_new(p->loop, &p->dir, on_control, p, &p->control)) {
-        log_error("start", "%s/" CONTROL_NAME " cannot be opened: %m",
-                  p->dir.path.p);
-        return ERR_IO;
-    }
-    return ERR_OK;
+    return open_control(p);
 }
 
 /* Everything that may fail with problems for a person. */
@@ -367,18 +582,27 @@ static enum err prepare(struct process *p, struct arena *a, struct settings *s,
     if (e)
         return e;
     log_setup((enum log_level)s->log.level, (enum log_format)s->log.format, 2);
+    if (p->dir.fd >= 0) /* a predecessor's */
+        return ERR_OK;
     e = privileges_account(a, s->gateway.user, who, ps);
     return e ? e : take_state(p, a, s, ps);
 }
 
 static enum err start(struct process *p, struct problems *ps)
 {
-    static const int numbers[] = { SIGHUP, SIGTERM, SIGINT, 0 };
+    static const int numbers[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR2, 0 };
     struct arena *a = arena_new();
     struct settings *s = arena_alloc(a, sizeof(*s));
     struct account who = { 0 };
-    enum err e = prepare(p, a, s, &who, ps);
+    enum err e = ERR_OK;
 
+    p->gateway = gateway_new(p->loop, cmd_version_text(), TOLLGATE_COMMIT);
+    gateway_set_rights(privileges_raise);
+    gateway_set_thread_begin(privileges_none);
+    if (p->predecessor >= 0)
+        e = take_things(p, ps->arena, ps);
+    if (!e)
+        e = prepare(p, a, s, &who, ps);
     if (e) {
         arena_free(a);
         return e;
@@ -388,18 +612,19 @@ static enum err start(struct process *p, struct problems *ps)
     who.name = who.name ? arena_copy(ps->arena, str_z(who.name)).p : NULL;
     e = signals_begin(&p->signals, p->loop, numbers, on_signal);
     must(!e);
-    p->gateway = gateway_new(p->loop, cmd_version_text(), TOLLGATE_COMMIT);
-    gateway_set_rights(privileges_raise);
     e = load(p, a, s, ps);
     return e ? e : become(p, s, &who);
 }
 
 static void stop(struct process *p)
 {
+    upgrade_done(&p->upgrade);
     control_socket_free(p->control);
     if (p->gateway)
         gateway_free(p->gateway);
-    if (p->dir.fd >= 0) {
+    if (p->predecessor >= 0)
+        close(p->predecessor);
+    if (p->dir.fd >= 0 && !p->given) {
         state_dir_remove(&p->dir, "addresses.json");
         state_dir_remove(&p->dir, "pid");
     }
@@ -421,12 +646,19 @@ static int serve(struct process *p, struct arena *a)
         problems_print(&ps, stderr);
     else
         log_problems("start", &ps);
+    if (!e && p->predecessor >= 0)
+        e = take_over(p);
     if (!e)
         e = open_state(p);
-    if (e)
+    if (e) {
+        tell_failure(p, &ps);
         return CMD_FAILED;
+    }
     log_serving(p);
     notify("READY=1");
+    if (p->predecessor >= 0)
+        (void)handover_send(p->predecessor, "serving",
+                            str_z(cmd_version_text()), -1);
     loop_run(p->loop);
     loop_turn(p->loop, 0); /* what was posted in the last turn */
     log_info("stop", "ended");
@@ -444,7 +676,7 @@ static int nothing_to_serve(const struct cmd *cmd)
 
 static int run(const struct cmd *cmd, const struct arguments *args)
 {
-    struct process p = { .dir = { STR_NULL, -1, -1 } };
+    struct process p = { .dir = { STR_NULL, -1, -1 }, .predecessor = -1 };
     struct arena *a = arena_new();
     struct str wrong;
     int status;
@@ -456,8 +688,11 @@ static int run(const struct cmd *cmd, const struct arguments *args)
     } else {
         signal(SIGPIPE, SIG_IGN);
         privileges_begin();
+        privileges_adopt();
         raise_limits();
         p.loop = loop_new();
+        p.predecessor = upgrade_inherited();
+        upgrade_init(&p.upgrade, p.loop, &upgrade_ops, &p);
         status = serve(&p, a);
         stop(&p);
     }

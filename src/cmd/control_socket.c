@@ -20,6 +20,7 @@ enum {
     CONNECTIONS_MAX = 16,
     ASK_MS = 5000,     /* for a client to send its line */
     LISTEN_MS = 10000, /* for it to take the answer */
+    LATER_MS = 120000, /* for an answer that follows */
     AGAIN_MS = 200,
 };
 
@@ -37,6 +38,7 @@ struct client {
     size_t request_len;
     struct buf answer;
     bool answering;
+    bool waiting; /* its answer follows */
 };
 
 struct control_socket {
@@ -48,6 +50,7 @@ struct control_socket {
     struct timer again; /* accepting, after a want of descriptors */
     struct client *clients;
     size_t count;
+    bool rests; /* the listening end is closed */
 };
 
 enum err control_parse(const char *p, size_t n, struct str *verb)
@@ -125,8 +128,10 @@ static void ask(struct client *c, struct str verb, bool understood)
         s->answer(s->arg, verb, &c->answer);
     else
         buf_z(&c->answer, "error\nnot a request: one word and a line feed\n");
-    arm(c, LISTEN_MS);
-    send_some(c);
+    c->waiting = !c->answer.len;
+    arm(c, c->waiting ? LATER_MS : LISTEN_MS);
+    if (!c->waiting)
+        send_some(c);
 }
 
 static void client_ready(struct io *io, uint32_t events)
@@ -137,6 +142,10 @@ static void client_ready(struct io *io, uint32_t events)
     enum err e;
 
     (void)events;
+    if (c->waiting) { /* it has nothing more to say: it left */
+        drop(c);
+        return;
+    }
     if (c->answering) {
         send_some(c);
         return;
@@ -284,16 +293,41 @@ enum err control_socket_new(struct loop *l, const struct state_dir *d,
     return ERR_IO;
 }
 
+void control_socket_answer(struct control_socket *s, struct str text)
+{
+    struct client *c, *next;
+
+    for (c = s ? s->clients : NULL; c; c = next) {
+        next = c->next;
+        if (!c->waiting)
+            continue;
+        c->waiting = false;
+        (void)buf_str(&c->answer, text);
+        arm(c, LISTEN_MS);
+        send_some(c);
+    }
+}
+
+void control_socket_rest(struct control_socket *s)
+{
+    if (!s || s->rests)
+        return;
+    s->rests = true;
+    timer_clear(&s->again);
+    loop_unwatch(s->loop, &s->io);
+    close(s->io.fd);
+}
+
 void control_socket_free(struct control_socket *s)
 {
     if (!s)
         return;
     while (s->clients)
         drop(s->clients);
-    timer_clear(&s->again);
-    loop_unwatch(s->loop, &s->io);
-    close(s->io.fd);
-    unlinkat(s->dir->fd, CONTROL_NAME, 0);
+    if (!s->rests) {
+        control_socket_rest(s);
+        unlinkat(s->dir->fd, CONTROL_NAME, 0);
+    }
     x_free(s);
 }
 

@@ -19,7 +19,8 @@
  * points into p, lower-case letters. */
 enum err control_parse(const char *p, size_t n, struct str *verb);
 
-/* Does what the verb says and writes the whole answer. */
+/* Does what the verb says and writes the whole answer; none: it follows by
+ * control_socket_answer(). */
 typedef void control_answer(void *arg, struct str verb, struct buf *answer);
 
 struct control_socket;
@@ -28,7 +29,13 @@ struct control_socket;
 enum err control_socket_new(struct loop *l, const struct state_dir *d,
                             control_answer *answer, void *arg,
                             struct control_socket **out);
-/* Closes it and all connections, and removes the file. NULL is fine. */
+/* What all clients get who wait for an answer. */
+void control_socket_answer(struct control_socket *c, struct str text);
+/* Closes the listening end, so that another process may take its place; those
+ * who wait still get their answers. */
+void control_socket_rest(struct control_socket *c);
+/* Closes it and all connections, and removes the file if it did not rest.
+ * NULL is fine. */
 void control_socket_free(struct control_socket *c);
 
 /* The client's side: asks and waits. ERR_NOT_FOUND: nothing listens there;

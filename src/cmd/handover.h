@@ -6,7 +6,7 @@
  *                socket), admin (a socket), tickets (keys), end
  *   new -> old   ready, or failed (why)
  *   old -> new   go
- *   new -> old   serving (version)
+ *   new -> old   serving (version); leaving, when it is told to end
  *
  * Shared memory will be one more name here.
  */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 enum { DEPTH_MAX = 4 }; /* of folders in a state folder */
 
 /* ---- where ---- */
@@ -121,8 +123,7 @@ static enum err take_lock(struct state_dir *d, long *owner)
         *owner = errno == EWOULDBLOCK ? read_owner(d->lock_fd) : 0;
         return errno == EWOULDBLOCK ? ERR_CONFLICT : ERR_IO;
     }
-    if (ftruncate(d->lock_fd, 0) || dprintf(d->lock_fd, "%d\n", getpid()) < 0)
-        return ERR_IO;
+    state_dir_own(d);
     return ERR_OK;
 }
 
@@ -201,6 +202,32 @@ enum err state_dir_take(struct arena *a, struct str path, unsigned port,
         e = state_dir_open(a, path, out, &owner, ps);
     }
     return e == ERR_CONFLICT ? refuse_taken(ps, path, owner) : e;
+}
+
+enum err state_dir_adopt(struct arena *a, struct str path, int lock_fd,
+                         struct state_dir *out)
+{
+    struct state_dir d = { arena_copy(a, path), -1, lock_fd };
+    struct stat ours, there;
+
+    d.fd = open(d.path.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d.fd < 0 || fstat(lock_fd, &ours) ||
+        fstatat(d.fd, "lock", &there, AT_SYMLINK_NOFOLLOW) ||
+        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev) {
+        state_dir_close(&d);
+        return ERR_INVALID;
+    }
+    *out = d;
+    return ERR_OK;
+}
+
+void state_dir_own(const struct state_dir *d)
+{
+    char pid[24];
+    int n = snprintf(pid, sizeof(pid), "%d\n", getpid());
+
+    if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)n, 0) != n)
+        log_warn("start", "%s/lock cannot be written: %m", d->path.p);
 }
 
 void state_dir_close(struct state_dir *d)

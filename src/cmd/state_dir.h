@@ -39,6 +39,12 @@ enum err state_dir_open(struct arena *a, struct str path, struct state_dir *out,
 enum err state_dir_take(struct arena *a, struct str path, unsigned port,
                         struct state_dir *out, struct problems *ps);
 /* Gives the lock back. */
+/* The folder of a predecessor, with its lock, which is ours as well from now
+ * on (lock_fd is owned either way). ERR_INVALID: it is not that folder's. */
+enum err state_dir_adopt(struct arena *a, struct str path, int lock_fd,
+                         struct state_dir *out);
+/* Says in the lock that this process is the owner. */
+void state_dir_own(const struct state_dir *d);
 void state_dir_close(struct state_dir *d);
 
 /* Replaces a file (0600) whole: readers see the old bytes or the new. ERR_IO

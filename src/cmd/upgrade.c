@@ -22,6 +22,9 @@ enum {
     SERVE_MS = 10000, /* and, told to go, to take over */
     WATCH_MS = 10000, /* for it to show that it can live */
     WHY_MAX = 16 * 1024,
+    END_TRIES = 50,
+    END_TRY_US = 10000,
+    LINE_MAX_BYTES = 2 << 20, /* what the kernel takes for a command */
 };
 
 #define INHERIT "TG_HANDOVER_FD"
@@ -100,14 +103,20 @@ static void close_pair(struct upgrade *u)
     u->io.fd = -1;
 }
 
-/* How the successor ended, when it has. */
+/* How the successor ended. One whose end of the pair is closed is about to;
+ * else it is made to. */
 static void add_end(struct upgrade *u)
 {
-    int status, tries = 100;
+    int status, tries = END_TRIES;
+    pid_t ended;
 
-    while (waitpid((pid_t)u->pid, &status, WNOHANG) == 0 && tries--)
-        usleep(10000); /* its end of the pair is closed: it is about to */
-    if (tries < 0)
+    while ((ended = waitpid((pid_t)u->pid, &status, WNOHANG)) == 0 && tries--)
+        usleep(END_TRY_US);
+    if (!ended) {
+        kill((pid_t)u->pid, SIGKILL);
+        waitpid((pid_t)u->pid, &status, 0);
+    }
+    if (ended < 0)
         return;
     if (WIFSIGNALED(status))
         buf_printf(&u->why, "it was ended by signal %d (%s)\n",
@@ -123,16 +132,15 @@ static void undo(struct upgrade *u, const char *what)
 {
     enum upgrade_state was = (enum upgrade_state)u->state;
 
-    kill((pid_t)u->pid, SIGKILL);
     add_end(u);
     close_pair(u);
     u->state = UPGRADE_IDLE;
     log_error("upgrade", "process %ld %s; this one serves on: %.*s", u->pid,
               what, STR_ARG(str_trim(buf_view(&u->why))));
-    if (was >= UPGRADE_GIVING)
-        u->ops->take_back(u->arg, was == UPGRADE_WATCHING);
     if (was != UPGRADE_WATCHING)
         u->ops->failed(u->arg, buf_view(&u->why));
+    if (was >= UPGRADE_GIVING)
+        u->ops->take_back(u->arg, was == UPGRADE_WATCHING);
     buf_done(&u->why);
 }
 
@@ -165,6 +173,8 @@ static void on_message(struct upgrade *u, const struct handover_message *m)
         arm(u, SERVE_MS);
         u->ops->stop_accepting(u->arg);
         (void)handover_send(u->io.fd, "go", STR_NULL, -1);
+    } else if (str_is(m->name, "leaving") && u->state == UPGRADE_WATCHING) {
+        given(u); /* it was told to end: that is not a death */
     } else if (str_is(m->name, "serving") && u->state == UPGRADE_GIVING) {
         u->state = UPGRADE_WATCHING;
         arm(u, WATCH_MS);
@@ -196,17 +206,41 @@ static void on_pair(struct io *io, uint32_t events)
 
 /* ---- for the process ---- */
 
-void upgrade_init(struct upgrade *u, struct loop *l, char *const *argv,
+/* The words this process was started with. */
+static void read_words(struct upgrade *u)
+{
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    size_t len = 0, count = 0;
+    ssize_t n = 1;
+
+    u->line = x_new(LINE_MAX_BYTES + 1);
+    while (fd >= 0 && n > 0 && len < LINE_MAX_BYTES) {
+        n = read(fd, u->line + len, LINE_MAX_BYTES - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    for (size_t i = 0; i < len; i++)
+        count += u->line[i] == 0;
+    u->argv = x_array(count + 2, sizeof(*u->argv));
+    count = 0;
+    for (size_t i = 0; i < len; i += strlen(u->line + i) + 1)
+        u->argv[count++] = u->line + i;
+}
+
+void upgrade_init(struct upgrade *u, struct loop *l,
                   const struct upgrade_ops *ops, void *arg)
 {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-    *u = (struct upgrade) { .loop = l, .argv = argv, .ops = ops, .arg = arg };
+    *u = (struct upgrade) { .loop = l, .ops = ops, .arg = arg };
+    read_words(u);
     u->io.fd = -1;
     u->io.ready = on_pair;
     u->timer.fire = on_timer;
-    u->program = x_strdup(n > 0 ? str_from(path, (size_t)n) : str_z(argv[0]));
+    u->program =
+        x_strdup(n > 0 ? str_from(path, (size_t)n) : str_z(u->argv[0]));
 }
 
 enum err upgrade_begin(struct upgrade *u)
@@ -238,7 +272,10 @@ void upgrade_done(struct upgrade *u)
         close_pair(u);
     buf_done(&u->why);
     x_free(u->program);
-    u->program = NULL;
+    x_free(u->line);
+    x_free(u->argv);
+    u->program = u->line = NULL;
+    u->argv = NULL;
 }
 
 int upgrade_inherited(void)

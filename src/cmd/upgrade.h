@@ -45,14 +45,15 @@ struct upgrade {
     void *arg;
     struct timer timer;
     char *program; /* absolute, found at the start */
-    char *const *argv;
+    char *line;    /* of the command, words separated by NUL */
+    char **argv;   /* into line */
     long pid;
     uint8_t state;
     struct buf why;
 };
 
 /* At the start of the process, before anything changes folders. */
-void upgrade_init(struct upgrade *u, struct loop *l, char *const *argv,
+void upgrade_init(struct upgrade *u, struct loop *l,
                   const struct upgrade_ops *ops, void *arg);
 /* ERR_CONFLICT: one is under way; ERR_IO with errno. Else one of served()
  * and failed() follows. */

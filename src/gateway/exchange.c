@@ -373,7 +373,7 @@ static void on_drained(struct http_stream *s)
     proxy_reply_drained(of(s));
 }
 
-static void on_drain(struct http_stream *s)
+static void on_goodbye(struct http_stream *s)
 {
     struct exchange *x = of(s);
 
@@ -524,7 +524,7 @@ const struct http_handler exchange_handler = {
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_drained = on_drained,
-    .on_drain = on_drain,
+    .on_goodbye = on_goodbye,
     .on_end = on_end,
     .on_refused = on_refused,
 };

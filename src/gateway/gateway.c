@@ -11,6 +11,7 @@
 #include "gateway/gateway_internal.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20 };
+enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
 /* After a burst the allocator keeps its pages; once half of what was taken is
  * back, they are given to the system. */
@@ -317,6 +318,11 @@ static void look_drained(struct timer *t)
 
     for (unsigned i = 0; i < g->worker_count; i++)
         open += atomic_load(&g->workers[i]->conns.shared_count);
+    if (open && !g->goodbye && now + GOODBYE_MS >= g->drain_until_ms) {
+        g->goodbye = true;
+        for (unsigned i = 0; i < g->worker_count; i++)
+            worker_goodbye(g->workers[i]);
+    }
     if (open && now < g->drain_until_ms) {
         timer_set(g->main, t, now + 20);
         return;

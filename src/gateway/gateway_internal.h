@@ -68,6 +68,7 @@ struct gateway {
     void (*drained)(void *arg);
     void *drained_arg;
     bool started, draining;
+    bool goodbye; /* said */
     uint64_t loads_ok, loads_failed, number;
     double last_load_s, start_s;
     _Atomic uint64_t connections_max;
@@ -86,6 +87,8 @@ void worker_drain(struct worker *w);
 void worker_rest(struct worker *w);
 void worker_wake(struct worker *w);
 void worker_forget(struct worker *w);
+/* The time of what is still open is up. */
+void worker_goodbye(struct worker *w);
 void worker_close_all(struct worker *w);
 /* After the loop was stopped and the thread joined. */
 void worker_free(struct worker *w);

@@ -377,6 +377,19 @@ static void forget_here(struct task *t)
     x_free(st);
 }
 
+static void goodbye_here(struct task *t)
+{
+    struct socket_task *st = (struct socket_task *)t;
+
+    http_goodbye(&st->worker->conns);
+    x_free(st);
+}
+
+void worker_goodbye(struct worker *w)
+{
+    loop_post(w->loop, &socket_task(w, 0, goodbye_here)->task);
+}
+
 void worker_rest(struct worker *w)
 {
     loop_post(w->loop, &socket_task(w, 0, rest_here)->task);

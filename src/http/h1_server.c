@@ -1103,15 +1103,21 @@ static void end(struct http_conn *conn, bool reset)
 static void drain(struct http_conn *conn)
 {
     struct h1_conn *c = (struct h1_conn *)conn;
-    const struct http_handler *h = conn->server->handler;
     bool idle = c->in == IN_HEAD && !c->kept_len && !c->stream &&
                 conn->conn.state == CONN_OPEN;
 
     c->close_next = true;
     if (idle && conn->served)
         arm(c, DRAIN_IDLE_MS);
-    if (c->stream && h->on_drain)
-        h->on_drain(c->stream);
+}
+
+static void goodbye(struct http_conn *conn)
+{
+    struct h1_conn *c = (struct h1_conn *)conn;
+    const struct http_handler *h = conn->server->handler;
+
+    if (c->stream && h->on_goodbye)
+        h->on_goodbye(c->stream);
 }
 
 /* Idle ones count no less than those who never said a word: a busy client's
@@ -1140,6 +1146,7 @@ const struct http_protocol http_protocol_1 = {
     .resume = resume,
     .unsent = unsent,
     .drain = drain,
+    .goodbye = goodbye,
     .shed_rank = shed_rank,
     .end = end,
 };

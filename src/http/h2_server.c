@@ -614,19 +614,25 @@ static void on_timer(struct timer *t)
 static void drain(struct http_conn *c)
 {
     struct h2_side *side = c->h2;
-    struct h2_stream *s, *next;
 
     if (side->leave_ms || side->linger)
         return;
     side->leave_ms = now_ms(side) + GOAWAY_MS;
     h2_goaway_soon(&side->h2);
     http_conn_arm(c, GOAWAY_MS);
+}
+
+static void goodbye(struct http_conn *c)
+{
+    struct h2_side *side = c->h2;
+    struct h2_stream *s, *next;
+
     for (s = side->h2.streams; s; s = next) {
         struct h2_request *q = of(s);
 
         next = s->next;
-        if (q->live && !q->refused && handler(side)->on_drain)
-            handler(side)->on_drain(q->s);
+        if (q->live && !q->refused && handler(side)->on_goodbye)
+            handler(side)->on_goodbye(q->s);
     }
 }
 
@@ -654,6 +660,7 @@ const struct http_protocol http_protocol_2 = {
     .resume = resume,
     .unsent = unsent,
     .drain = drain,
+    .goodbye = goodbye,
     .shed_rank = shed_rank,
     .end = end,
 };

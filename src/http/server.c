@@ -223,6 +223,17 @@ void http_drain(struct http_conns *all)
     }
 }
 
+void http_goodbye(struct http_conns *all)
+{
+    struct http_conn *c, *next;
+
+    for (c = all->first; c; c = next) {
+        next = c->next;
+        if (c->conn.state != CONN_CLOSED)
+            c->protocol->goodbye(c);
+    }
+}
+
 unsigned http_shed(struct http_conns *all, unsigned n, const uint8_t *ip)
 {
     unsigned shed = 0;

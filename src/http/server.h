@@ -8,8 +8,9 @@
  *   on_body*              body bytes, all must be taken
  *   on_body_end           the request is whole (also when it had no body)
  *   on_drained*           unsent reply bytes have gone
- *   on_drain              the process is about to end: a stream that would
- *                         not end by itself should (may be NULL)
+ *   on_goodbye            http_goodbye(): the process is about to end, and a
+ *                         stream that would not end by itself should (may be
+ *                         NULL)
  *   on_end                once, last: the reply was sent, or the client left
  *                         (s->aborted); the stream is freed afterwards
  *
@@ -37,7 +38,7 @@ struct http_handler {
     /* trailers: whole lines with CRLF, validated; often empty. */
     void (*on_body_end)(struct http_stream *s, struct str trailers);
     void (*on_drained)(struct http_stream *s);
-    void (*on_drain)(struct http_stream *s);
+    void (*on_goodbye)(struct http_stream *s);
     void (*on_end)(struct http_stream *s);
     /* The reply to a request that could not be read or taken (status of
      * h1_error, or 408, 413, 503): its body and type, and a further field. m:
@@ -180,6 +181,8 @@ void http_accept(struct http_conns *all, struct http_server *server, int fd,
 /* Each connection ends with its next reply; one that stays idle, after a
  * second. */
 void http_drain(struct http_conns *all);
+/* Tells every stream that time is up: on_goodbye(). */
+void http_goodbye(struct http_conns *all);
 /* Makes room: closes up to n connections, first those that are idle or whose
  * head or TLS handshake is not whole, then those whose body comes in; of equal
  * ones the longest waiting. ip: only of that address, NULL: of any. on_conn_end() is

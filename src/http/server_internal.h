@@ -33,6 +33,7 @@ struct http_protocol {
     size_t (*unsent)(const struct http_stream *s);
     /* Of connections: see http_drain(), http_shed(), http_close_all(). */
     void (*drain)(struct http_conn *c);
+    void (*goodbye)(struct http_conn *c);
     int (*shed_rank)(const struct http_conn *c); /* 0: not at all; 1, 2 */
     /* The connection ends now; its streams are told that they were aborted.
      * reset: the peer sees a reset. */

@@ -382,14 +382,17 @@ describe('A tunnel ends', () => {
         await at.stop();
     });
 
-    test('with 1001 when the gateway ends', async () => {
-        const at = await start();
+    test('with 1001 when the gateway ends, and its drain is nearly over', async () => {
+        const at = await start({ timeouts: { drainMs: 2500 } });
         const [one, two] = [await open('/ws/echo', { at }), await open('/ws/echo', { at })];
         const before = backend.closes.length;
 
         two.send('half a ', { fin: false }); // the message is not over: at the next frame's end
         await pause(50);
         at.signal('SIGTERM');
+        await pause(700);
+        one.send('still here');
+        await got(one, 1);
         for (const ws of [one, two])
             assert.deepEqual(await closed(ws), { code: 1001, reason: 'the gateway is going away' });
         await until(() => backend.closes.length >= before + 2, { what: 'the backend to hear of it' });

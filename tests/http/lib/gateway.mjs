@@ -27,10 +27,20 @@ export const MEMORY_COUNTS = !SLOW && !process.env.TOLLGATE_SANITIZED;
 const ALARM = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|MemorySanitizer|runtime error:|"area":"bug"|must hold and does not|assertion failed/i;
 
 const running = new Set();
+const followed = new Set(); // process numbers of successors
+
+function kill(pid) {
+    try {
+        process.kill(pid, 'SIGKILL');
+    } catch {
+        // it has ended
+    }
+}
 
 process.on('exit', () => {
     for (const child of running)
         child.kill('SIGKILL');
+    followed.forEach(kill);
 });
 
 function environment(extra) {
@@ -55,10 +65,10 @@ export function temporary(name = 'tollgate-test-') {
     return dir;
 }
 
-function launch(args, { cwd, env, wrapper = [] } = {}) {
-    if (!fs.existsSync(PROGRAM))
-        throw new Error(`${PROGRAM} is missing: run \`make build\`, or set TOLLGATE`);
-    const [command, ...rest] = [...wrapper, PROGRAM, ...args];
+function launch(args, { cwd, env, wrapper = [], program = PROGRAM } = {}) {
+    if (!fs.existsSync(program))
+        throw new Error(`${program} is missing: run \`make build\`, or set TOLLGATE`);
+    const [command, ...rest] = [...wrapper, program, ...args];
     const child = spawn(command, rest, { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
     const state = { child, stdout: '', stderr: '' };
 
@@ -223,9 +233,24 @@ export class Gateway {
         assert.equal(result.code, 0, `reload was refused:\n${result.output}`);
     }
 
+    /** `tollgate upgrade`; this object is the successor afterwards, when there is one. */
+    async upgrade() {
+        const result = await run(['upgrade', '--state-dir', this.stateDir], { cwd: this.dir, ms: 90000 });
+
+        this.follow();
+        return result;
+    }
+
+    /** Looks who owns the state folder now. */
+    follow() {
+        this.pid = Number(fs.readFileSync(path.join(this.stateDir, 'pid'), 'utf8'));
+        followed.add(this.pid);
+        this.ready();
+    }
+
     signal(name) {
         this.ending ||= name === 'SIGTERM' || name === 'SIGINT';
-        this.state.child.kill(name);
+        process.kill(this.pid, name);
     }
 
     /** Ends the process in the orderly way and looks at what it left. */
@@ -235,12 +260,13 @@ export class Gateway {
         this.stopped = true;
         if (!this.state.exit && !this.ending) // a second signal would mean: at once
             this.signal('SIGTERM');
-        let exit;
+        let exit; // of the first process; its pipes close with the last one
 
         try {
             exit = await within(this.state.exited, ms, 'end of the gateway after SIGTERM');
         } finally {
             this.state.child.kill('SIGKILL');
+            kill(this.pid);
         }
         this.check();
         assert.deepEqual([exit.code, exit.signal], [0, null], `the gateway ended badly:\n${this.stderr.slice(-4000)}`);
@@ -268,7 +294,7 @@ export class GatewayRefused extends Error {
  * clientCa, clientVerify} adds a TLS listener; apis: default one per document;
  * args, env, wrapper: of the process; everything else goes to config.mjs.
  */
-export async function startGateway({ documents = {}, files = {}, apis, tls, listeners, args = [], env, wrapper, startMs, ...options } = {}) {
+export async function startGateway({ documents = {}, files = {}, apis, tls, listeners, args = [], env, wrapper, program, startMs, ...options } = {}) {
     const dir = temporary();
     const gateway = new Gateway(dir, path.join(dir, 'state'));
 
@@ -282,7 +308,7 @@ export async function startGateway({ documents = {}, files = {}, apis, tls, list
         admin: { address: '127.0.0.1:0' },
         ...options,
     });
-    return gateway.start(['gateway', '--config', gateway.file('tollgate.yaml'), ...args], { env, wrapper, startMs });
+    return gateway.start(['gateway', '--config', gateway.file('tollgate.yaml'), ...args], { env, wrapper, program, startMs });
 }
 
 function absolute(dir, api) {

@@ -1,0 +1,15 @@
+/* local_tool.h - commands that speak to a running gateway of this machine over
+ * its control socket.
+ */
+#ifndef TG_CMD_LOCAL_TOOL_H
+#define TG_CMD_LOCAL_TOOL_H
+
+#include "cmd/cmd.h"
+
+/* --state-dir and --config. */
+extern const struct option local_tool_options[];
+/* Finds the gateway, asks, and shows what it says; the exit code. */
+int local_tool_ask(const struct cmd *cmd, const struct arguments *args,
+                   const char *verb);
+
+#endif
