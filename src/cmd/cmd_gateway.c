@@ -316,10 +316,18 @@ static void served(void *arg, long pid, struct str version)
     notify(text);
 }
 
+/* So that the process before does not take our end for a death. */
+static void tell_leaving(const struct process *p)
+{
+    if (p->predecessor >= 0)
+        (void)handover_send(p->predecessor, "leaving", STR_NULL, -1);
+}
+
 static void upgrade_given(void *arg)
 {
     struct process *p = arg;
 
+    tell_leaving(p);
     if (!p->draining)
         gateway_leave(p->gateway, drained, p);
     p->draining = true;
@@ -419,6 +427,7 @@ static enum err take_over(struct process *p)
                   err_name(e));
     else
         state_dir_own(&p->dir);
+    p->given = e != ERR_OK;
     return e;
 }
 
@@ -467,8 +476,7 @@ static void on_signal(struct signals *s, int number)
         _exit(128 + number);
     }
     p->draining = true;
-    if (p->predecessor >= 0)
-        (void)handover_send(p->predecessor, "leaving", STR_NULL, -1);
+    tell_leaving(p);
     log_info("stop", "no new connections; calls in flight may finish");
     if (!p->given)
         notify("STOPPING=1");
@@ -692,6 +700,7 @@ static int run(const struct cmd *cmd, const struct arguments *args)
         raise_limits();
         p.loop = loop_new();
         p.predecessor = upgrade_inherited();
+        p.given = p.predecessor >= 0; /* until it lets go */
         upgrade_init(&p.upgrade, p.loop, &upgrade_ops, &p);
         status = serve(&p, a);
         stop(&p);

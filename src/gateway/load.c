@@ -297,7 +297,7 @@ static enum err load_listeners(struct gateway *g, const struct settings *s,
 
     for (size_t i = 0; i < s->gateway.listeners.count && !e; i++, c++) {
         struct str key = listener_key(ps->arena, s, i);
-        struct listener *l = find_listener(g, key);
+        struct listener *l = find_listener(g, key), **last;
 
         if (l)
             continue;
@@ -310,8 +310,9 @@ static enum err load_listeners(struct gateway *g, const struct settings *s,
             break;
         }
         l->id = free_id(g);
-        l->next = g->listeners;
-        g->listeners = l;
+        for (last = &g->listeners; *last;)
+            last = &(*last)->next;
+        *last = l;
     }
     return e;
 }
