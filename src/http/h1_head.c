@@ -567,7 +567,8 @@ static enum err read_request_line(struct head *h, const char *p,
     m->target = str_from(s, (size_t)(stop - s));
 
     s = stop + 1;
-    h->error->alien = h->end - s < 5 || memcmp(s, "HTTP/", 5) != 0;
+    h->error->alien =
+        m->target.p[0] != '/' && (h->end - s < 5 || memcmp(s, "HTTP/", 5) != 0);
     if (h->end - s < 12)
         return refuse(h, 400, "no HTTP version");
     status = read_version(s, &m->minor);

@@ -731,9 +731,10 @@ enum err h2_receive(struct h2 *h, char *p, size_t n)
     h->receiving = false;
     if (took < 0 && !h->failed) {
         h->why = nghttp2_strerror((int)took);
-        nghttp2_session_terminate_session(
-            h->session, took == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                    : NGHTTP2_PROTOCOL_ERROR);
+        nghttp2_session_terminate_session(h->session,
+                                          took == NGHTTP2_ERR_BAD_CLIENT_MAGIC
+                                              ? NGHTTP2_PROTOCOL_ERROR
+                                              : NGHTTP2_ENHANCE_YOUR_CALM);
     }
     pump(h);
     if (took < 0 || h->failed) {

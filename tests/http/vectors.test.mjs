@@ -80,7 +80,7 @@ async function play(vector) {
 function checkClient(vector, client) {
     const { expect } = vector;
     const statuses = client.responses.map((r) => r.status);
-    const sawH2 = expect.h2_preface_ok && client.lastBytes?.[3] === 4; // a SETTINGS frame
+    const sawH2 = expect.h2_preface_ok && client.firstBytes?.[3] === 4; // a SETTINGS frame
 
     if (sawH2)
         return statuses;

@@ -48,6 +48,7 @@ export class RawClient {
 
     arrived(chunk) {
         this.received += chunk.length;
+        this.firstBytes ??= chunk;
         this.lastBytes = chunk;
         if (this.error)
             return;
