@@ -49,7 +49,6 @@ export class RawClient {
     arrived(chunk) {
         this.received += chunk.length;
         this.firstBytes ??= chunk;
-        this.lastBytes = chunk;
         if (this.error)
             return;
         this.note(() => {
