@@ -243,8 +243,8 @@ static const struct conf_field limit_fields[] = {
       .max = 10000,
       .def = "128",
       .help = "HTTP/2: requests a client may have under way on one "
-              "connection. One more is refused in a way that tells the client "
-              "to send it again." },
+              "connection. One more is a mistake of the client: the stream is "
+              "refused, or, when it had agreed, the connection ends." },
     { .name = "window",
       .type = CONF_SIZE,
       .at = GATEWAY(limits.window),

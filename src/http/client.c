@@ -48,14 +48,14 @@ static void on_open(struct conn *conn)
         failed(c, HTTP_FAIL_CONNECT, "it does not speak HTTP/2 (ALPN)");
         return;
     }
+    if (http2) {
+        h2_client_begin(c); /* it is ready when it has said what it takes */
+        return;
+    }
     c->ready = true;
     c->idle_since_ms = loop_now_ms(conn->loop);
-    if (http2)
-        h2_client_begin(c);
-    else
-        h1_client_begin(c);
-    if (conn->state != CONN_CLOSED)
-        c->ops->on_ready(c->arg, c);
+    h1_client_begin(c);
+    c->ops->on_ready(c->arg, c);
 }
 
 static void on_data(struct conn *conn, char *p, size_t n)
@@ -161,7 +161,7 @@ struct http_client *http_client_adopt(struct loop *l, int fd, struct tls *tls,
 
 void http_client_close(struct http_client *c)
 {
-    if (!c->ready)
+    if (!c->ready && !c->h2)
         failed(c, HTTP_FAIL_CLOSED, NULL);
     else
         c->protocol->gone(c, HTTP_FAIL_CLOSED, NULL);

@@ -35,7 +35,9 @@ static inline struct http_client *http_client_of(struct conn *c)
 struct http_client *h1_client_new(void);
 void h1_client_thread_done(void);
 void h2_client_thread_done(void);
-/* It is connected and speaks that protocol: on_ready() follows. */
+/* It is connected and speaks that protocol. By HTTP/2 on_ready() follows when
+ * the backend's SETTINGS are there: until then nobody knows how many calls it
+ * takes, and it counts as connecting. */
 void h1_client_begin(struct http_client *c);
 void h2_client_begin(struct http_client *c);
 

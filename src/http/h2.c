@@ -602,6 +602,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             h2_spend(h, 1);
+        h->settings_seen |= !(frame->hd.flags & NGHTTP2_FLAG_ACK);
         h->room = true;
         loop_at_end(h->conn->loop, &h->reap);
         break;

@@ -121,7 +121,8 @@ struct h2 {
     uint32_t resets;
     bool server;
     bool receiving, pumping, again;
-    bool unread;      /* the peer does not read: we do not read from it */
+    bool unread; /* the peer does not read: we do not read from it */
+    bool settings_seen;
     bool goaway_seen; /* the peer's: no new streams */
     bool failed;      /* the session is of no use any more */
     bool drained;     /* some stream is owed on_drained() */

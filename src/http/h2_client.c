@@ -101,8 +101,11 @@ static void gone(struct http_client *c, enum http_fail kind, const char *why)
         conn_reset(&c->conn);
     else
         conn_close(&c->conn);
-    c->ops->on_gone(c->arg, c, kind, true, why);
-    h2_done(&side->h2);
+    if (!c->ready && kind != HTTP_FAIL_CONNECT_TIMEOUT)
+        kind = HTTP_FAIL_CONNECT;
+    c->ops->on_gone(c->arg, c, kind, c->ready, why);
+    if (!side->h2.receiving && !side->h2.pumping)
+        h2_done(&side->h2); /* else on_bytes() or on_closed() does */
 }
 
 static void goodbye(struct http_client *c)
@@ -267,6 +270,11 @@ static void on_room(struct h2 *h)
 
     if (c->conn.state == CONN_CLOSED)
         return;
+    if (!c->ready && h->settings_seen && !h->failed) {
+        c->ready = true;
+        c->idle_since_ms = loop_now_ms(c->conn.loop);
+        timer_set(c->conn.loop, &c->timer, c->idle_since_ms + c->idle_ms);
+    }
     if (h->failed)
         gone(c, HTTP_FAIL_PROTOCOL, h->why);
     else if (!c->calls_now && !h->stream_count &&
@@ -325,6 +333,10 @@ static void on_timer(struct timer *t)
 
     if (c->conn.state == CONN_CLOSED)
         return;
+    if (!c->ready) {
+        gone(c, HTTP_FAIL_CONNECT_TIMEOUT, "connecting took too long");
+        return;
+    }
     if (c->calls_now) {
         if (!h2_alive(&c->h2->h2, QUIET_MS, ANSWER_MS)) {
             gone(c, HTTP_FAIL_STALLED, "no answer to a ping");
@@ -345,7 +357,9 @@ static void on_bytes(struct conn *conn, char *p, size_t n)
     struct http_client *c = http_client_of(conn);
     enum err e = h2_receive(&c->h2->h2, p, n);
 
-    if (e == ERR_PEER)
+    if (conn->state == CONN_CLOSED) /* by one of the calls */
+        h2_done(&c->h2->h2);
+    else if (e == ERR_PEER)
         gone(c, HTTP_FAIL_PROTOCOL, c->h2->h2.why);
     else if (e)
         gone(c, HTTP_FAIL_CLOSED, "the session ended");
@@ -380,6 +394,7 @@ static void on_closed(struct conn *conn)
         loop_at_end(conn->loop, &conn->end);
         return;
     }
+    h2_done(&side->h2);
     timer_clear(&c->timer);
     x_free(side);
     x_free(c);
@@ -544,5 +559,4 @@ void h2_client_begin(struct http_client *c)
     c->conn.hears_out = false;
     c->timer.fire = on_timer;
     h2_init(&side->h2, &c->conn, false, &limits, &h2_ops);
-    timer_set(c->conn.loop, &c->timer, c->idle_since_ms + c->idle_ms);
 }

@@ -44,7 +44,7 @@ struct endpoint_thread {
     uint64_t addresses_seen; /* number of the set idle ones were checked by */
     struct timer look;       /* waits for connections of other threads */
     bool starving;           /* counted in the endpoint's */
-    bool multiplexed;        /* it spoke HTTP/2 the last time */
+    uint32_t room;           /* of its last new connection; 0: none yet */
     _Atomic uint32_t idle_count, total_count, outstanding;
     bool closing;
 } __attribute__((aligned(64)));

@@ -109,9 +109,9 @@ static void wait_in_line(struct endpoint_thread *t, struct exchange *x)
  * is known of the backend. */
 static uint32_t expected(const struct endpoint_thread *t)
 {
-    bool many = t->endpoint->wanted == HTTP_WANT_2 || t->multiplexed;
+    uint32_t each = t->endpoint->wanted == HTTP_WANT_2 ? EXPECTED_STREAMS : 1;
 
-    return t->connecting * (many ? EXPECTED_STREAMS : 1);
+    return t->connecting * (t->room ? t->room : each);
 }
 
 static void open_for_waiting(struct endpoint_thread *t);
@@ -148,7 +148,7 @@ static void on_ready(void *arg, struct http_client *c)
         c->connecting = false;
         t->connecting -= c->alone ? 0 : 1;
         if (!c->alone)
-            t->multiplexed = http_client_is_http2(c);
+            t->room = http_client_room(c);
     }
     give_calls(t, c);
     if (c->conn.state == CONN_CLOSED)
