@@ -137,7 +137,8 @@ def main():
     for s in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(s, lambda *_: sys.exit(143))
     programs.may_open_many_files()
-    must_have("nginx", "haproxy", "wrk", "valgrind", "openssl", "taskset")
+    must_have("nginx", "haproxy", "wrk", "h2load", "nghttpd", "valgrind")
+    must_have("openssl", "taskset")
     with tempfile.TemporaryDirectory(prefix="tollgate-bench.") as folder:
         return run(folder)
 

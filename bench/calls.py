@@ -40,6 +40,9 @@ class Row:
     post: int = 0
     new_session: bool = False  # never resume a TLS session
     both_cores: bool = False
+    connections: int = CONNECTIONS
+    streams: int = 0  # on each connection: HTTP/2, by h2load
+    grpc: bool = False
     budgets: tuple = ()  # for each of the others, None where there is none
 
     def __post_init__(self):
@@ -48,12 +51,14 @@ class Row:
 
     @property
     def url(self):
-        scheme = "https" if self.door.startswith("tls") else "http"
+        secure = self.door.startswith("tls") or self.door == "h2"
+        scheme = "https" if secure else "http"
         return scheme + "://localhost:%d" + self.path
 
     @property
     def path(self):
-        context = documents.UPLOAD if self.post else documents.MEASURED
+        up = self.post or self.grpc
+        context = documents.UPLOAD if up else documents.MEASURED
         return "%s/bytes/%d" % (context, self.size)
 
     def is_own(self):
@@ -139,6 +144,55 @@ ROWS = [
         budgets=(near(1.00, 0.85), None),
     ),
     Row(
+        "connection-1",
+        "GET on one connection: wake-ups, not work",
+        connections=1,
+        budgets=(near(1.00, 0.92), near(1.00, 0.92)),
+    ),
+    Row(
+        "h2-in",
+        "HTTP/2 in, HTTP/1.1 out: 8 connections of 16 streams",
+        door="h2c",
+        connections=8,
+        streams=16,
+        budgets=(own(0.75, 0.60), None),
+    ),
+    Row(
+        "h2-in-16x16",
+        "HTTP/2 in, HTTP/1.1 out: 16 connections of 16 streams",
+        door="h2c",
+        connections=16,
+        streams=16,
+        budgets=(near(0.75, 0.60), None),
+    ),
+    Row(
+        "h2-tls",
+        "HTTP/2 over TLS in, HTTP/1.1 out",
+        door="h2",
+        connections=8,
+        streams=16,
+        budgets=(near(0.75, 0.60), None),
+    ),
+    Row(
+        "h2-both",
+        "HTTP/2 on both sides; the others have HTTP/1.1 out",
+        programs=("tollgate-h2", "nginx", "haproxy"),
+        door="h2c",
+        connections=8,
+        streams=16,
+        budgets=(own(0.75, 0.40), None),
+    ),
+    Row(
+        "grpc-unary",
+        "gRPC unary echo, 100 B, HTTP/2 on both sides",
+        programs=("tollgate-h2", "nginx", "haproxy"),
+        door="grpc",
+        connections=8,
+        streams=16,
+        grpc=True,
+        budgets=(near(0.75, 0.40), None),
+    ),
+    Row(
         "routes-50000",
         "GET, 50,000 routes against one API",
         programs=("tollgate-routes", "tollgate-one"),
@@ -156,6 +210,10 @@ def unverified():
 
 def try_once(row, port):
     """One call by hand, so that no row measures refusals. Gives the cipher."""
+    if row.streams:
+        return load.h2load(
+            row.url % port, [0], 1, 1, 0, row.grpc
+        )["cipher"]
     tls = unverified() if row.door.startswith("tls") else None
     message = client.request(
         row.path,
@@ -186,15 +244,21 @@ def measure(stage, row, name, seconds):
         return *p.spent(), stage.backend_us(), busy, load_busy
 
     before = state()
-    run = load.wrk(
-        row.url % p.doors[row.door],
-        cores,
-        CONNECTIONS,
-        seconds,
-        row.headers,
-        row.post,
-        {"LD_PRELOAD": stage.new_session} if row.new_session else None,
-    )
+    url = row.url % p.doors[row.door]
+    if row.streams:
+        run = load.h2load(
+            url, cores, row.connections, row.streams, seconds, row.grpc
+        )
+    else:
+        run = load.wrk(
+            url,
+            cores,
+            row.connections,
+            seconds,
+            row.headers,
+            row.post,
+            {"LD_PRELOAD": stage.new_session} if row.new_session else None,
+        )
     user, system, faults, backend, busy, load_busy = (
         after - b for after, b in zip(state(), before)
     )

@@ -142,11 +142,11 @@ def other(number, nouns):
     return "".join(text)
 
 
-def folder(path, backend, uploads, others, nouns=1):
+def folder(path, backend, uploads, others, nouns=1, scheme="http"):
     """Fill a new folder: what the rows call, and so many others beside it."""
     os.mkdir(path)
     for context, where in ((MEASURED, backend), (UPLOAD, uploads)):
-        server = "http://%s%s" % (where, context)
+        server = "%s://%s%s" % (scheme, where, context)
         write(path, context.split("/")[1] + ".yaml", called(context, server))
     write_others(path, others, nouns)
     return path

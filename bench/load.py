@@ -1,9 +1,10 @@
-"""load.py - wrk, and what its report says."""
+"""load.py - wrk and h2load, and what their reports say."""
 
 import os
 import re
 import resource
 import subprocess
+import tempfile
 import time
 
 from programs import Trouble
@@ -37,6 +38,53 @@ def wrk(url, cores, connections, seconds, headers=(), post=0, env=None):
         "own_us": _children_us() - cpu,
         **_read(done.stdout + done.stderr),
     }
+
+
+def h2load(url, cores, connections, streams, seconds, grpc=False):
+    """HTTP/2; seconds 0: one call. grpc: a unary call with a message."""
+    argv = ["taskset", "-c", ",".join(map(str, cores)), "h2load"]
+    argv += ["-c%d" % connections, "-m%d" % streams]
+    argv += ["-D%d" % seconds, "--warm-up-time=0"] if seconds else ["-n1"]
+    if grpc:
+        argv += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        argv += ["-d", _message()]
+    cpu = _children_us()
+    start = time.monotonic()
+    done = subprocess.run(
+        argv + [url], capture_output=True, text=True, timeout=seconds + 60
+    )
+    text = done.stdout + done.stderr
+    calls = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", text)
+    codes = re.search(r"status codes: (\d+) 2xx", text)
+    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", text)
+    if not calls or calls[1] == "0" or not codes or codes[1] == "0":
+        raise Trouble("h2load had no answer: " + " ".join(text.split())[-300:])
+    cipher = re.search(r"Cipher: (\S+)", text)
+    took = re.search(r"time for request:\s+\S+\s+(\S+)\s+(\S+)", text)
+    return {
+        "seconds": time.monotonic() - start,
+        "own_us": _children_us() - cpu,
+        "calls": int(calls[1]),
+        "rate": float(rate[1]),
+        "p50_us": _us(took[2]),  # the mean: it tells no more
+        "p99_us": _us(took[1]),  # the longest
+        "bad": int(calls[2]),
+        "errors": "" if calls[3] == "0" else calls[3] + " errored",
+        "cipher": cipher[1] if cipher else "",
+    }
+
+
+def _us(text):
+    number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def _message():
+    """A file with one gRPC message of 100 bytes."""
+    path = os.path.join(tempfile.gettempdir(), "tollgate-bench-message")
+    with open(path, "wb") as f:
+        f.write(b"\0\0\0\0\x64" + b"x" * 100)
+    return path
 
 
 def _children_us():

@@ -2,7 +2,8 @@
 
 Every proxy has the same doors, each a port: plain, upload (before the backend
 that reads bodies), tls, tls-bare (TLS without session tickets, where the proxy
-can be told so) and log (with an access log).
+can be told so), log (with an access log), h2c and h2 (HTTP/2, clear and TLS) and
+grpc (before the backend that speaks HTTP/2).
 """
 
 import os
@@ -16,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = [100, 333, 1024, 5120, 10240, 37888, 102400, 1048576]
 APIS = 1000
 KEPT = 100000000  # calls on one connection: as good as no limit
-DOORS = ("plain", "upload", "tls", "tls-bare", "log")
+DOORS = ("plain", "upload", "tls", "tls-bare", "log", "h2c", "h2", "grpc")
 
 NGINX_BASE = """\
 daemon off;
@@ -78,6 +79,24 @@ NGINX_PROXY = """\
         listen 127.0.0.1:{tls} ssl backlog=4096;
         location / {{ proxy_pass http://backend; }}
     }}
+    http2_max_concurrent_streams 1000;
+    server {{
+        listen 127.0.0.1:{h2c} http2 backlog=4096;
+        location / {{ proxy_pass http://backend; }}
+    }}
+    server {{
+        listen 127.0.0.1:{h2} ssl http2 backlog=4096;
+        location / {{ proxy_pass http://backend; }}
+    }}
+    upstream speaks_h2 {{
+        server 127.0.0.1:{backend_h2};
+        keepalive 256;
+        keepalive_requests {kept};
+    }}
+    server {{
+        listen 127.0.0.1:{grpc} http2 backlog=4096;
+        location / {{ grpc_pass grpc://speaks_h2; }}
+    }}
     server {{
         listen 127.0.0.1:{tls-bare} ssl backlog=4096;
         ssl_session_tickets off;
@@ -106,6 +125,17 @@ frontend upload
 frontend tls
     bind 127.0.0.1:{tls} ssl crt {dir}/both.pem alpn http/1.1 backlog 4096
     default_backend backend
+frontend h2c
+    bind 127.0.0.1:{h2c} proto h2 backlog 4096
+    default_backend backend
+frontend h2
+    bind 127.0.0.1:{h2} ssl crt {dir}/both.pem alpn h2 backlog 4096
+    default_backend backend
+frontend grpc
+    bind 127.0.0.1:{grpc} proto h2 backlog 4096
+    default_backend speaks_h2
+backend speaks_h2
+    server one 127.0.0.1:{backend_h2} proto h2
 backend backend
     server one 127.0.0.1:{backend}
 backend uploads
@@ -139,6 +169,7 @@ class Stage:
         os.chmod(folder, 0o755)
         self.make_certificate()
         self.backends = free_ports(2)
+        self.backend_h2 = free_ports(1)[0]
         self.start_backends()
         self.new_session = self.compile("new-session", "-shared", "-fPIC")
 
@@ -202,8 +233,7 @@ class Stage:
                     "        location = %s { return 200 '%s'; }"
                     % (target, "x" * size)
                 )
-            else:
-                self.write("www" + target, "x" * size)
+            self.write("www" + target, "x" * size)
         rest = (
             "    sendfile on; tcp_nopush on; open_file_cache max=100;\n"
             "    server {\n        listen 127.0.0.1:%d backlog=4096;\n"
@@ -216,7 +246,11 @@ class Stage:
         self.start(
             "backend-uploads", [program, str(uploads)], [self.load_core]
         )
+        argv = ["nghttpd", "--no-tls", "-n1", "--echo-upload"]
+        argv += ["-m1000", "-d", self.path("www"), str(self.backend_h2)]
+        self.start("backend-h2", argv, [self.load_core])
         self.running["backend"].wait_port(content)
+        self.running["backend-h2"].wait_port(self.backend_h2)
         self.running["backend-uploads"].wait_port(uploads)
 
     def backend_us(self):
@@ -272,6 +306,7 @@ class Stage:
             kept=KEPT,
             backend=self.backends[0],
             uploads=self.backends[1],
+            backend_h2=self.backend_h2,
             **doors,
         )
         conf = self.nginx_conf(name, 2 if variant == "2" else 1, rest)
@@ -288,6 +323,7 @@ class Stage:
                 threads=2 if variant == "2" else 1,
                 backend=self.backends[0],
                 uploads=self.backends[1],
+                backend_h2=self.backend_h2,
                 **doors,
             ),
         )
@@ -303,15 +339,17 @@ class Stage:
         p.doors = {"plain": port}
         p.wait_port(port)
 
-    def apis(self, others, nouns=1):
+    def apis(self, others, nouns=1, h2=False):
         """A folder of documents, made once."""
-        key = "apis-%d-%d" % (others, nouns)
+        key = "apis-%d-%d-%d" % (others, nouns, h2)
         if key not in self.folders:
+            ports = [self.backend_h2] * 2 if h2 else self.backends
             self.folders[key] = documents.folder(
                 self.path(key),
-                *("127.0.0.1:%d" % port for port in self.backends),
+                *("127.0.0.1:%d" % port for port in ports),
                 others,
                 nouns,
+                "h2c" if h2 else "http",
             )
         return self.folders[key]
 
@@ -331,12 +369,16 @@ class Stage:
         return [self.tollgate, "gateway", "--config", path]
 
     def start_tollgate(self, name, variant, under=(), env=None):
-        """Variants: log, 2 (threads), one (API), routes (50,000)."""
+        """Variants: log, 2 (threads), one (API), routes (50,000), h2 (a
+        backend that speaks HTTP/2)."""
         doors = dict(zip(DOORS, free_ports(len(DOORS))))
         doors.update(upload=doors["plain"], log=doors["plain"])
-        doors["tls-bare"] = doors["tls"]
+        doors["tls-bare"] = doors["h2"] = doors["tls"]
+        doors["h2c"] = doors["grpc"] = doors["plain"]
         apis = self.apis(
-            {"one": 0}.get(variant, APIS), {"routes": 10}.get(variant, 1)
+            {"one": 0}.get(variant, APIS),
+            {"routes": 10}.get(variant, 1),
+            variant == "h2",
         )
         argv = self.tollgate_argv(
             name,

@@ -20,7 +20,7 @@ packages_for()
     fuzz) echo "${build_packages[@]}" clang libclang-rt-14-dev \
         "$(llhttp_package)" ;;
     bench) echo "${build_packages[@]}" curl nginx-light haproxy wrk \
-        nghttp2-client openssl python3 util-linux valgrind ;;
+        nghttp2-client nghttp2-server openssl python3 util-linux valgrind ;;
     format) echo clang-format ;;
     lint) echo "${build_packages[@]}" clang clang-format clang-tidy \
         shellcheck ;;
