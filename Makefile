@@ -8,9 +8,9 @@ ifneq ($(origin CC),default)
 export CC
 endif
 export BUILD PREFIX DESTDIR HTTP HTTPS ECHO ADMIN
-export FUZZ_SECONDS SOAK_MINUTES CONFORMANCE_DIR
+export FUZZ_SECONDS SOAK_MINUTES CONFORMANCE_DIR H2SPEC
 
-.PHONY: help build run test test-long soak bench fuzz format lint install clean
+.PHONY: help build run test test-long soak bench conformance fuzz format lint install clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,11 @@ bench: ## Compare with nginx and HAProxy; writes bench/RESULTS.md
 	@tools/setup.sh bench
 	@tools/build.sh $(BUILD) tollgate
 	@bench/run.sh
+
+conformance: ## Run h2spec (H2SPEC=PROGRAM); writes docs/conformance.md
+	@tools/setup.sh build
+	@tools/build.sh $(BUILD) tollgate
+	@tools/conformance.sh
 
 fuzz: ## Run every fuzzer (FUZZ_SECONDS=60 each)
 	@tools/setup.sh fuzz
