@@ -14,7 +14,7 @@ public=${CONFORMANCE_DIR:-}/fuzz-seeds
 
 unpack() # ARCHIVE FUZZER
 {
-    local to=$dir/seeds/$2
+    local to=$dir/seeds/$2/$1
 
     if [ -f "$public/$1.tar.gz" ] && [ ! -d "$to" ]; then
         mkdir -p "$to"
@@ -61,6 +61,8 @@ CC=${CLANG:-clang} tools/build.sh "$dir" -DTOLLGATE_FUZZ=ON
 mkdir -p "$dir"/{corpus,crashes,logs,seeds}
 unpack http1 fuzz_h1
 unpack url fuzz_uri
+unpack http2 fuzz_h2_server
+unpack hpack-nghttp2 fuzz_h2_server
 
 shopt -s nullglob
 names=("$@")
