@@ -17,6 +17,7 @@ source "$(dirname "$0")/lib.sh"
 
 folder=$(mktemp -d)
 pids=()
+# shellcheck disable=SC2317 # the trap calls it
 end()
 {
     [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true

@@ -87,7 +87,8 @@ static enum err check_values(struct arena *a, const struct arguments *args,
                               upstream);
         return ERR_INVALID;
     }
-    if (security && strcmp(security, "on") && strcmp(security, "off")) {
+    if (security && strcmp(security, "on") != 0 &&
+        strcmp(security, "off") != 0) {
         *wrong = arena_printf(a, "--security must be on or off, got \"%s\"",
                               security);
         return ERR_INVALID;

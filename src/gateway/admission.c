@@ -56,7 +56,7 @@ static struct entry *find(struct shard *s, const uint8_t ip[16], uint64_t h)
 {
     uint32_t i = (uint32_t)(h >> 8) & (s->size - 1);
 
-    while (s->entries[i].count && memcmp(s->entries[i].ip, ip, 16))
+    while (s->entries[i].count && memcmp(s->entries[i].ip, ip, 16) != 0)
         i = (i + 1) & (s->size - 1);
     return &s->entries[i];
 }

@@ -65,7 +65,7 @@ static bool in_range(const struct range *r, const uint8_t ip[16])
 {
     unsigned bytes = r->bits / 8, rest = r->bits % 8;
 
-    if (memcmp(r->ip, ip, bytes))
+    if (memcmp(r->ip, ip, bytes) != 0)
         return false;
     return !rest || !((r->ip[bytes] ^ ip[bytes]) >> (8 - rest));
 }

@@ -38,9 +38,7 @@ static void arm(struct exchange *x)
     struct tunnel *t = x->tunnel;
     uint64_t at = t->idle_ms ? t->moved_ms + t->idle_ms : 0;
 
-    if (t->closing)
-        at = t->until_ms;
-    else if (t->until_ms && (!at || t->until_ms < at))
+    if (t->closing || !at || (t->until_ms && t->until_ms < at))
         at = t->until_ms;
     if (at)
         timer_set(x->worker->loop, &x->timer, at);

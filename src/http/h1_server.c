@@ -805,6 +805,7 @@ static void finish(struct http_stream *s, const void *p, size_t n,
                    struct str trailers)
 {
     struct h1_conn *c = of_stream(s);
+    bool over;
 
     must(s->reply_started && !s->reply_done);
     put_body(s, p, n, true, trailers);
@@ -814,16 +815,14 @@ static void finish(struct http_stream *s, const void *p, size_t n,
     must(s->reply_body != BODY_LENGTH || s->reply_left == 0);
     s->reply_done = true;
     watch_output(c);
-    if (s->tunnel) {
+    if (s->request_done)
+        over = !c->busy; /* else feed() goes on */
+    else
+        over = c->close_next && c->in == IN_BODY;
+    if (over || s->tunnel)
         stream_over(c);
-    } else if (s->request_done) {
-        if (!c->busy) /* else feed() goes on */
-            stream_over(c);
-    } else if (c->close_next && c->in == IN_BODY) {
-        stream_over(c);
-    } else if (c->user_pause) {
+    else if (!s->request_done && c->user_pause)
         resume(s);
-    }
 }
 
 static bool unsend(struct http_stream *s)

@@ -247,7 +247,7 @@ unsigned http_shed(struct http_conns *all, unsigned n, const uint8_t *ip)
 
             if (c->conn.state != CONN_CLOSED)
                 r = c->protocol->shed_rank(c);
-            if (r < rank || !r || (ip && memcmp(c->socket_ip, ip, 16)))
+            if (r < rank || !r || (ip && memcmp(c->socket_ip, ip, 16) != 0))
                 continue;
             if (r == rank && c->since_ms > best->since_ms)
                 continue;
