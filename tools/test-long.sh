@@ -29,8 +29,10 @@ change_and_attack_loops()
 {
     step "build" tools/build.sh "$build" || return 0
     export TOLLGATE_LONG=1
-    run_end_to_end "200 reloads at 2,000 calls/s, attacks" "$build" \
-        tests/http/reload.test.mjs tests/http/attacks.test.mjs
+    run_end_to_end "200 reloads and upgrades at 2,000 calls/s, attacks" \
+        "$build" tests/http/reload.test.mjs tests/http/upgrade.test.mjs \
+        tests/http/websocket.test.mjs tests/http/attacks.test.mjs \
+        tests/http/h2_attacks.test.mjs
     unset TOLLGATE_LONG
 }
 
