@@ -254,7 +254,14 @@ static void on_stream_closed(struct h2 *h, struct h2_stream *st)
     struct h2_call *q = of(st);
 
     (void)h;
-    if (q->x) {
+    if (q->x && q->x->replied && q->lengthy && !q->left &&
+        st->error == NGHTTP2_NO_ERROR) {
+        /* All that was announced has come; some servers (Node's) now and then
+         * reset instead of saying END_STREAM. */
+        struct http_call *x = let_go(q);
+
+        x->ops->on_body(x, NULL, 0, true, STR_NULL);
+    } else if (q->x) {
         const char *why;
         enum http_fail kind = kind_of(q, &why);
 
