@@ -48,6 +48,7 @@ struct process {
     struct upgrade upgrade;
     int predecessor; /* our end of the pair with it; -1: none */
     bool draining;
+    bool told;  /* by a signal to end */
     bool given; /* the state folder's files are a successor's */
 };
 
@@ -275,6 +276,13 @@ static enum err give(void *arg, int sock)
     return e;
 }
 
+static void taken(void *arg, struct str key)
+{
+    struct process *p = arg;
+
+    gateway_taken(p->gateway, key);
+}
+
 static void stop_accepting(void *arg)
 {
     struct process *p = arg;
@@ -347,6 +355,7 @@ static void upgrade_failed(void *arg, struct str why)
 
 static const struct upgrade_ops upgrade_ops = {
     .give = give,
+    .taken = taken,
     .stop_accepting = stop_accepting,
     .take_back = take_back,
     .served = served,
@@ -410,13 +419,22 @@ static enum err take_things(struct process *p, struct arena *a,
     return e;
 }
 
+static enum err tell_taken(void *arg, const char *kind, struct str key, int fd)
+{
+    (void)kind;
+    (void)fd;
+    return handover_send(*(int *)arg, "takes", key, -1);
+}
+
 /* Everything is loaded: the predecessor stops accepting, and then all is
  * ours. */
 static enum err take_over(struct process *p)
 {
     struct handover_message *m = x_new(sizeof(*m));
-    enum err e = handover_send(p->predecessor, "ready", STR_NULL, -1);
+    enum err e = gateway_give_sockets(p->gateway, tell_taken, &p->predecessor);
 
+    if (!e)
+        e = handover_send(p->predecessor, "ready", STR_NULL, -1);
     if (!e)
         e = handover_take(p->predecessor, GO_MS, m);
     if (!e && !str_is(m->name, "go"))
@@ -471,9 +489,14 @@ static void on_signal(struct signals *s, int number)
         buf_done(&answer);
         return;
     }
-    if (p->draining) {
+    if (p->told) {
         log_warn("stop", "a second signal: ending at once");
         _exit(128 + number);
+    }
+    p->told = true;
+    if (p->draining) { /* a successor has taken over */
+        log_info("stop", "calls in flight may finish");
+        return;
     }
     p->draining = true;
     tell_leaving(p);

@@ -4,7 +4,8 @@
  *
  *   old -> new   state (the folder's path; its lock), listener (its key; a
  *                socket), admin (a socket), tickets (keys), end
- *   new -> old   ready, or failed (why)
+ *   new -> old   takes (the key of a listener that it serves, each once or
+ *                more), ready; or failed (why)
  *   old -> new   go
  *   new -> old   serving (version); leaving, when it is told to end
  *

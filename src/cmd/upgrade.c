@@ -173,6 +173,8 @@ static void on_message(struct upgrade *u, const struct handover_message *m)
         arm(u, SERVE_MS);
         u->ops->stop_accepting(u->arg);
         (void)handover_send(u->io.fd, "go", STR_NULL, -1);
+    } else if (str_is(m->name, "takes") && u->state == UPGRADE_STARTING) {
+        u->ops->taken(u->arg, m->value);
     } else if (str_is(m->name, "leaving") && u->state == UPGRADE_WATCHING) {
         given(u); /* it was told to end: that is not a death */
     } else if (str_is(m->name, "serving") && u->state == UPGRADE_GIVING) {

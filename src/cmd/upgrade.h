@@ -27,6 +27,8 @@ enum upgrade_state {
 struct upgrade_ops {
     /* Sends all there is to give over sock (handover_send), without "end". */
     enum err (*give)(void *arg, int sock);
+    /* It is going to accept at the sockets of that key. */
+    void (*taken)(void *arg, struct str key);
     void (*stop_accepting)(void *arg);
     /* Serves again as before. owner: the successor had the state folder. */
     void (*take_back)(void *arg, bool owner);

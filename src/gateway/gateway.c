@@ -269,19 +269,32 @@ void gateway_inherit(struct gateway *g, struct str kind, struct str key, int fd)
     *last = i;
 }
 
-enum err gateway_give_sockets(const struct gateway *g,
+enum err gateway_give_sockets(struct gateway *g,
                               enum err (*give)(void *arg, const char *kind,
                                                struct str key, int fd),
                               void *arg)
 {
     enum err e = ERR_OK;
 
-    for (const struct listener *l = g->listeners; l && !e; l = l->next)
+    for (struct listener *l = g->listeners; l && !e; l = l->next) {
+        l->taken = false;
         for (unsigned i = 0; i < l->fd_count && !l->closing && !e; i++)
             e = give(arg, "listener", l->conf_text, l->fds[i]);
-    if (g->admin && !e)
+    }
+    if (g->admin && !e) {
+        g->admin->taken = false;
         e = give(arg, "admin", g->admin->conf_text, g->admin->fds[0]);
+    }
     return e;
+}
+
+void gateway_taken(struct gateway *g, struct str key)
+{
+    for (struct listener *l = g->listeners; l; l = l->next)
+        if (str_eq(l->conf_text, key))
+            l->taken = true;
+    if (g->admin && str_eq(g->admin->conf_text, key))
+        g->admin->taken = true;
 }
 
 static uint64_t drain_ms(const struct gateway *g)
@@ -294,9 +307,14 @@ static uint64_t drain_ms(const struct gateway *g)
 
 void gateway_stop_accepting(struct gateway *g)
 {
-    for (unsigned i = 0; i < g->worker_count; i++)
-        worker_rest(g->workers[i]);
-    admin_watch(g, false);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        for (const struct listener *l = g->listeners; l; l = l->next)
+            if (l->taken)
+                worker_rest(g->workers[i], l->id);
+        worker_leave(g->workers[i]);
+    }
+    if (g->admin && g->admin->taken)
+        admin_watch(g, false);
     g->drain_until_ms = loop_now_ms(g->main) + drain_ms(g);
 }
 

@@ -44,13 +44,17 @@ void gateway_drain(struct gateway *g, void (*done)(void *arg), void *arg);
  * configured for are closed by the first load. */
 void gateway_inherit(struct gateway *g, struct str kind, struct str key,
                      int fd);
-/* All of ours, for a successor. */
-enum err gateway_give_sockets(const struct gateway *g,
+/* All of ours, for a successor; none counts as taken by it. In the successor:
+ * tells by the same keys which of them it takes. */
+enum err gateway_give_sockets(struct gateway *g,
                               enum err (*give)(void *arg, const char *kind,
                                                struct str key, int fd),
                               void *arg);
-/* A successor accepts from now on: connections end as in a drain, sockets stay
- * open, not watched. And back. */
+/* The successor is going to accept at the sockets of that key. */
+void gateway_taken(struct gateway *g, struct str key);
+/* A successor accepts from now on: connections end as in a drain, sockets it
+ * has taken stay open, not watched. What comes at others is served until
+ * gateway_leave(). And back. */
 void gateway_stop_accepting(struct gateway *g);
 void gateway_accept_again(struct gateway *g);
 /* After gateway_stop_accepting(), for good: closes the sockets; done is called

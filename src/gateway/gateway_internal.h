@@ -22,6 +22,7 @@ struct listener {
     unsigned fd_count;
     uint32_t id; /* index of snapshot->servers */
     bool tls, wanted, watched, closing;
+    bool taken; /* a successor accepts on it */
     struct listener *next;
 };
 
@@ -82,9 +83,11 @@ void worker_listen(struct worker *w, uint32_t listener, int fd);
 /* Takes what is queued and closes its socket of that listener. */
 void worker_unlisten(struct worker *w, uint32_t listener);
 void worker_drain(struct worker *w);
-/* For a successor: takes what is queued, accepts no more, drains. Again as
- * before. Closes the sockets, which are somebody else's as well. */
-void worker_rest(struct worker *w);
+/* For a successor that accepts at this listener: takes what is queued and
+ * accepts no more. Ends connections as a drain does. Again as before. Closes
+ * all sockets. */
+void worker_rest(struct worker *w, uint32_t listener);
+void worker_leave(struct worker *w);
 void worker_wake(struct worker *w);
 void worker_forget(struct worker *w);
 /* The time of what is still open is up. */

@@ -282,7 +282,8 @@ static void close_socket(struct worker_socket *s)
     int fd;
 
     timer_clear(&s->timer);
-    while (sock_accept(s->io.fd, &fd, &peer) == ERR_OK)
+    /* What is queued at a socket that is a successor's as well is for it. */
+    while (!s->taken && sock_accept(s->io.fd, &fd, &peer) == ERR_OK)
         welcome(s, fd, &peer);
     loop_unwatch(s->worker->loop, &s->io);
     close(s->io.fd);
@@ -341,12 +342,22 @@ static void rest_here(struct task *t)
         struct address peer;
         int fd;
 
+        if (s->listener != st->listener)
+            continue;
+        s->taken = true;
         timer_clear(&s->timer);
         loop_rewatch(w->loop, &s->io, 0);
         while (sock_accept(s->io.fd, &fd, &peer) == ERR_OK)
             welcome(s, fd, &peer);
     }
-    http_drain(&w->conns);
+    x_free(st);
+}
+
+static void leave_here(struct task *t)
+{
+    struct socket_task *st = (struct socket_task *)t;
+
+    http_drain(&st->worker->conns);
     x_free(st);
 }
 
@@ -356,8 +367,10 @@ static void wake_here(struct task *t)
     struct worker *w = st->worker;
 
     w->conns.draining = false;
-    for (struct worker_socket *s = w->sockets; s; s = s->next)
+    for (struct worker_socket *s = w->sockets; s; s = s->next) {
+        s->taken = false;
         loop_rewatch(w->loop, &s->io, EPOLLIN);
+    }
     x_free(st);
 }
 
@@ -369,10 +382,7 @@ static void forget_here(struct task *t)
 
     while ((s = w->sockets)) {
         w->sockets = s->next;
-        timer_clear(&s->timer);
-        loop_unwatch(w->loop, &s->io);
-        close(s->io.fd);
-        x_free(s);
+        close_socket(s);
     }
     x_free(st);
 }
@@ -390,9 +400,14 @@ void worker_goodbye(struct worker *w)
     loop_post(w->loop, &socket_task(w, 0, goodbye_here)->task);
 }
 
-void worker_rest(struct worker *w)
+void worker_rest(struct worker *w, uint32_t listener)
 {
-    loop_post(w->loop, &socket_task(w, 0, rest_here)->task);
+    loop_post(w->loop, &socket_task(w, listener, rest_here)->task);
+}
+
+void worker_leave(struct worker *w)
+{
+    loop_post(w->loop, &socket_task(w, 0, leave_here)->task);
 }
 
 void worker_wake(struct worker *w)

@@ -22,10 +22,9 @@ struct pins {
 struct worker_socket {
     struct io io;
     struct worker *worker;
-    uint32_t listener; /* id: index into snapshot->servers */
-    bool closing;
-    bool resting; /* out of descriptors: watched again by a timer */
-    struct timer timer;
+    uint32_t listener;  /* id: index into snapshot->servers */
+    bool taken;         /* a successor accepts on it, or will */
+    struct timer timer; /* out of descriptors: watched again by it */
     struct worker_socket *next;
 };
 

@@ -16,7 +16,7 @@ import { PROGRAM, startGateway, temporary } from './lib/gateway.mjs';
 import { PATHS, gathered, grpc, grpcClient, startGrpcServer } from './lib/grpc.mjs';
 import { H2Load } from './lib/h2load.mjs';
 import { Load } from './lib/load.mjs';
-import { connect } from './lib/raw.mjs';
+import { call, connect } from './lib/raw.mjs';
 import { Authority } from './lib/tls.mjs';
 import { startUpstream } from './lib/upstream.mjs';
 import { LONG, SLOW, patience, pause, until } from './lib/wait.mjs';
@@ -269,6 +269,39 @@ describe('An upgrade', () => {
         assert.equal(gateway.http.length, 1);
         await pause(300);
         await finish(load);
+        await gateway.stop();
+    });
+
+    test('serves what comes to a listener that it takes away, until it is final', async () => {
+        const gateway = await start();
+        const listeners = [...gateway.options.listeners];
+
+        gateway.configure({ listeners: [...listeners, { address: '127.0.0.2:0' }] });
+        await gateway.mustReload();
+        gateway.ready();
+        const [, leaving] = gateway.http;
+
+        gateway.configure({ listeners });
+        assert.equal((await gateway.upgrade()).code, 0);
+        assert.equal(gateway.http.length, 1);
+        const answer = await call(leaving, '/still/x', { ms: 5000 });
+
+        assert.equal(answer.status, 200);
+        assert.equal((await gateway.call('/still/x')).status, 200);
+        await gateway.stop();
+    });
+
+    test('leaves the old process its calls when somebody ends it as well', async () => {
+        const gateway = await start();
+        const { pid } = gateway;
+        const slow = gateway.call('/still/slow/13000', { ms: 40000 });
+
+        await pause(100);
+        assert.equal((await gateway.upgrade()).code, 0);
+        await until(() => gateway.logs().some((l) => /has taken over for good/.test(l.message)),
+            { ms: 20000, what: 'the upgrade to be final' });
+        process.kill(pid, 'SIGTERM');
+        assert.equal((await slow).text, 'slow');
         await gateway.stop();
     });
 
