@@ -12,7 +12,7 @@
 
 #include "base/budget.h"
 #include "base/log.h"
-#include "http/server.h"
+#include "refusals.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -114,20 +114,6 @@ static void on_end(struct http_stream *s)
     ended++;
 }
 
-static void on_refused(struct http_conn *c, unsigned status,
-                       const struct message *m, struct http_stream *s,
-                       struct str *body, struct str *content_type,
-                       struct header *field)
-{
-    (void)c;
-    (void)m;
-    (void)s;
-    (void)content_type;
-    (void)field;
-    must(status >= 400 && status < 600);
-    *body = STR("refused");
-}
-
 static const struct http_handler handler = {
     .stream_size = sizeof(struct call),
     .on_request = on_request,
@@ -137,11 +123,6 @@ static const struct http_handler handler = {
     .on_end = on_end,
     .on_refused = on_refused,
 };
-
-static void never_freed(struct http_server *s)
-{
-    (void)s;
-}
 
 static size_t take(int fd)
 {

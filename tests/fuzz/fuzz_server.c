@@ -12,7 +12,7 @@
 
 #include "base/budget.h"
 #include "base/log.h"
-#include "http/server.h"
+#include "refusals.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -121,20 +121,6 @@ static void on_end(struct http_stream *s)
     ended++;
 }
 
-static void on_refused(struct http_conn *c, unsigned status,
-                       const struct message *m, struct http_stream *s,
-                       struct str *body, struct str *content_type,
-                       struct header *field)
-{
-    (void)m;
-    (void)s;
-    (void)field;
-    (void)c;
-    (void)content_type;
-    must(status >= 400 && status < 600);
-    *body = STR("refused");
-}
-
 static const struct http_handler handler = {
     .stream_size = sizeof(struct call),
     .on_request = on_request,
@@ -150,11 +136,6 @@ static bool trust(void *arg, const struct sockaddr *peer)
     (void)arg;
     (void)peer;
     return true;
-}
-
-static void never_freed(struct http_server *s)
-{
-    (void)s;
 }
 
 static bool take(int fd)
