@@ -292,14 +292,19 @@ describe('An upgrade', () => {
     });
 
     test('leaves the old process its calls when somebody ends it as well', async () => {
-        const gateway = await start();
+        const gateway = await start({ timeouts: { drainMs: 120000 } });
         const { pid } = gateway;
-        const slow = gateway.call('/still/slow/13000', { ms: 40000 });
+        // Longer than it takes to be final, shorter than upstreams wait.
+        const slow = gateway.call(`/still/slow/${Math.round((SLOW ? 40000 : 13000) / patience(1))}`, { ms: 60000 });
+        let over = false;
+
+        slow.finally(() => (over = true)).catch(() => {});
 
         await pause(100);
         assert.equal((await gateway.upgrade()).code, 0);
         await until(() => gateway.logs().some((l) => /has taken over for good/.test(l.message)),
             { ms: 20000, what: 'the upgrade to be final' });
+        assert.equal(over, false);
         process.kill(pid, 'SIGTERM');
         assert.equal((await slow).text, 'slow');
         await gateway.stop();
