@@ -378,6 +378,35 @@ static inline bool dots(const char *p, const char *end)
     return p[-1] == '/' && (p + 1 == end || p[1] == '/' || p[1] == '.');
 }
 
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Whether all of p[0..16) are letters, digits, '/', '-' or '_': what most
+ * paths are made of, and nothing that could change one. */
+static inline bool all_simple(const char *p)
+{
+    bytes16 v, ok;
+    uint64_t half[2];
+
+    memcpy(&v, p, 16);
+    ok = (bytes16)((v | 0x20) - (uint8_t)'a' < 26) |
+         (bytes16)(v - (uint8_t)'/' < 11) | (bytes16)(v == '-') |
+         (bytes16)(v == '_');
+    memcpy(half, &ok, 16);
+    return (half[0] & half[1]) == UINT64_MAX;
+}
+
+/* The bytes that p[0..n) begins with and all_simple() allows; seldom fewer. */
+static inline size_t simple_bytes(const char *p, size_t n)
+{
+    size_t at = 0;
+
+    for (; n - at >= 16; at += 16) {
+        if (!all_simple(p + at))
+            return at;
+    }
+    return n >= 16 && all_simple(p + n - 16) ? n : at;
+}
+
 enum err uri_path_normal(struct str path, char *out, size_t *out_len,
                          bool *unchanged)
 {
@@ -387,7 +416,8 @@ enum err uri_path_normal(struct str path, char *out, size_t *out_len,
 
     if (!path.len || *p != '/')
         return ERR_INVALID;
-    while (++p < end) {
+    n = simple_bytes(p, path.len);
+    for (p += n ? n : 1; p < end; p++) {
         unsigned class = class_at(p);
 
         if (!(class & LOOK)) {

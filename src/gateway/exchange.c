@@ -125,30 +125,29 @@ static bool good_id(struct str id)
     return true;
 }
 
-/* Eight hexadecimal digits of the low 32 bits, without a loop: each nibble
- * in a byte of its own, then '0' + n, and 39 more from 10 on. */
-static void put_hex8(char *out, uint32_t bits)
-{
-    uint64_t n = bits, over;
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-    n = (n & 0xffff0000) << 16 | (n & 0xffff);
-    n = (n << 8 | n) & 0x00ff00ff00ff00ff;
-    n = (n << 4 | n) & 0x0f0f0f0f0f0f0f0f;
-    over = (n + 0x0606060606060606) >> 4 & 0x0101010101010101;
-    n += 0x3030303030303030 + over * ('a' - '0' - 10);
-    memcpy(out, &n, 8); /* which digit comes first does not matter here */
+/* Hexadecimal digits, one of the low four bits of each byte: '0' + n, and 39
+ * more from 10 on. */
+static bytes16 hex_digits(bytes16 n)
+{
+    n &= 15;
+    return n + '0' + ((bytes16)(n > 9) & ('a' - '0' - 10));
 }
 
 /* A random UUID, version 4. */
 static struct str new_id(struct worker *w, struct arena *arena)
 {
     char *out = arena_raw(arena, 36), digits[32];
-    uint64_t a = rng_next(&w->rng), b = rng_next(&w->rng);
+    uint64_t bits[2] = { rng_next(&w->rng), rng_next(&w->rng) };
+    bytes16 n, half;
 
-    put_hex8(digits, (uint32_t)a);
-    put_hex8(digits + 8, (uint32_t)(a >> 32));
-    put_hex8(digits + 16, (uint32_t)b);
-    put_hex8(digits + 24, (uint32_t)(b >> 32));
+    /* Which digit comes first does not matter here. */
+    memcpy(&n, bits, 16);
+    half = hex_digits(n);
+    memcpy(digits, &half, 16);
+    half = hex_digits(n >> 4);
+    memcpy(digits + 16, &half, 16);
     memcpy(out, digits, 8);
     out[8] = '-';
     memcpy(out + 9, digits + 8, 4);
@@ -159,7 +158,7 @@ static struct str new_id(struct worker *w, struct arena *arena)
     out[23] = '-';
     memcpy(out + 24, digits + 20, 12);
     out[14] = '4';
-    out[19] = "89ab"[b & 3];
+    out[19] = "89ab"[bits[0] & 3];
     return str_from(out, 36);
 }
 
@@ -177,6 +176,8 @@ static void drop_lookalikes(struct message *m)
 {
     char name[40];
 
+    if (!m->underscores)
+        return;
     for (uint32_t i = 0; i < m->count; i++) {
         struct header *h = &m->headers[i];
 

@@ -241,14 +241,16 @@ static inline bool quick_line(const char *s, const char *p, size_t *len,
 
 #endif
 
-/* The name at s: its length, 0 when it is none. */
-static size_t slow_name(const char *s, enum field *id)
+/* The name at s: its length, 0 when it is none. Every name with an '_' comes
+ * here: quick_id() knows none. */
+static size_t slow_name(struct message *m, const char *s, enum field *id)
 {
     const char *stop = h1_span_plain(s, H1_TOKEN);
 
     if (*stop != ':')
         return 0;
     *id = field_id(str_from(s, (size_t)(stop - s)));
+    m->underscores |= memchr(s, '_', (size_t)(stop - s)) != NULL;
     return (size_t)(stop - s);
 }
 
@@ -275,9 +277,9 @@ static inline const char *read_field(struct head *h, const char *s,
 
 #if H1_SSE2
     if (!p || !quick_line(s, p, &len, &stop, id))
-        len = slow_name(s, id);
+        len = slow_name(h->m, s, id);
 #else
-    len = slow_name(s, id);
+    len = slow_name(h->m, s, id);
     (void)p;
 #endif
     if (len == 0) {

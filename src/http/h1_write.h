@@ -130,17 +130,53 @@ static inline size_t h1_fields_size(const struct message *m)
 /* A set of fields for `skip` below. */
 #define H1_FIELD_BIT(id) (1ull << (id))
 
+/* Whether a and b lie two bytes apart, and these are the two. */
+static inline bool h1_joined(const char *a, const char *b, const char *two)
+{
+    return a + 2 == b && memcmp(a, two, 2) == 0;
+}
+
+/* Lines that stand behind each other as they are to be written, from p to
+ * before their last CR LF. */
+static inline void h1_put_lines(struct h1_out *o, const char *p,
+                                const char *end)
+{
+    size_t n = (size_t)(end - p);
+
+    must((size_t)(o->end - o->p) >= n + 2);
+    memcpy(o->p, p, n);
+    memcpy(o->p + n, "\r\n", 2);
+    o->p += n + 2;
+}
+
 /* The fields of m in their order, without the hop-by-hop ones and without
- * those whose id is in skip. */
+ * those whose id is in skip. Most stand in memory as they came, one line
+ * behind the other: these are written together. */
 static inline void h1_put_fields(struct h1_out *o, const struct message *m,
                                  uint64_t skip)
 {
-    const struct header *f = m->headers, *end = f + m->count;
+    const struct header *f = m->headers, *last = f + m->count;
+    const char *begin = NULL, *end = NULL; /* of the lines not yet written */
 
-    for (; f < end; f++) {
-        if (!f->hop && !(skip >> f->id & 1))
+    for (; f < last; f++) {
+        if (f->hop || skip >> f->id & 1)
+            continue;
+        if (begin && !h1_joined(end, f->name.p, "\r\n")) {
+            h1_put_lines(o, begin, end);
+            begin = NULL;
+        }
+        if (h1_joined(f->name.p + f->name.len, f->value.p, ": ")) {
+            begin = begin ? begin : f->name.p;
+            end = f->value.p + f->value.len;
+        } else {
+            if (begin)
+                h1_put_lines(o, begin, end);
+            begin = NULL;
             h1_put_field(o, f->name, f->value);
+        }
     }
+    if (begin)
+        h1_put_lines(o, begin, end);
 }
 
 /* In hexadecimal, as a chunk's size wants it. */

@@ -313,6 +313,8 @@ void h2_fields_message(struct h2_fields *f, bool request, bool end,
         h->hop = FIELDS_HOP_BY_HOP >> h->id & 1;
         if (h->id != FIELD_OTHER)
             take_field(f, m, h);
+        else if (memchr(h->name.p, '_', h->name.len))
+            m->underscores = true;
         m->count++;
         if (h->id != FIELD_OTHER && !m->first[h->id] && m->count <= UINT8_MAX)
             m->first[h->id] = (uint8_t)m->count;

@@ -126,6 +126,7 @@ struct message {
     bool expect_continue; /* Expect: 100-continue, and HTTP/1.1 */
     bool upgrade;         /* Connection names upgrade and Upgrade is there */
     bool trailers_ok;     /* TE: trailers, or Trailer announced */
+    bool underscores;     /* a name has one */
 };
 
 /* First field of that id, or NULL. */

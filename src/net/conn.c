@@ -16,6 +16,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "net/sock.h"
+#include "net/sys.h"
 
 enum {
     SMALL = 4096, /* output blocks of this size are recycled */
@@ -223,9 +224,9 @@ static void send_plain(struct conn *c, const struct iovec *parts, int count)
         if (parts[i].iov_len)
             iov[msg.msg_iovlen++] = parts[i];
     if (msg.msg_iovlen == 1)
-        sent = send(c->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        sent = sys_send(c->io.fd, iov[0].iov_base, iov[0].iov_len);
     else
-        sent = sendmsg(c->io.fd, &msg, MSG_NOSIGNAL);
+        sent = sys_sendmsg(c->io.fd, &msg);
     if (!took(c, sent, all))
         return;
     if (sent < 0)
@@ -246,7 +247,7 @@ static void send_cipher(struct conn *c)
 
     if (!s.len || c->waiting || c->broken)
         return;
-    n = send(c->io.fd, s.p, s.len, MSG_NOSIGNAL);
+    n = sys_send(c->io.fd, s.p, s.len);
     if (n > 0)
         tls_sent(c->tls, (size_t)n);
     (void)took(c, n, s.len);
@@ -412,7 +413,7 @@ static void readable(struct conn *c)
 {
     size_t max = c->full ? CONN_RECEIVE_FULL : CONN_RECEIVE_MAX;
     char *p = thread_buf(c->full ? &full_buf : &receive_buf, max);
-    ssize_t n = recv(c->io.fd, p, max, 0);
+    ssize_t n = sys_recv(c->io.fd, p, max);
 
     /* The larger buffer is for those who have that much on the way: it would
      * push everybody else's out of the cache. */
@@ -622,7 +623,7 @@ void conn_close(struct conn *c)
         tls_shutdown(c->tls);
         s = tls_pending(c->tls);
         if (s.len)
-            (void)!send(c->io.fd, s.p, s.len, MSG_NOSIGNAL);
+            (void)sys_send(c->io.fd, s.p, s.len);
     }
     c->state = CONN_CLOSED;
     loop_unwatch(c->loop, &c->io);

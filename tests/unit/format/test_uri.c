@@ -54,6 +54,48 @@ static const char *normal(struct str path)
     return result.p;
 }
 
+/* Long paths are looked at sixteen bytes at a time: each byte, wherever it
+ * stands, counts for what it is in a short one. */
+static void every_byte_counts_wherever_it_stands(void **state)
+{
+    (void)state;
+
+    for (size_t len = 16; len < 50; len++) {
+        for (size_t at = 1; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                char path[50], small[] = { '/', 'a', (char)c, 'a' };
+
+                memset(path, 'a', len);
+                path[0] = '/';
+                path[at] = (char)c;
+                if (c == '%') /* an escape is three bytes */
+                    continue;
+                assert_int_equal(normal(str_from(path, len)) != NULL,
+                                 normal(str_from(small, 4)) != NULL);
+            }
+        }
+    }
+}
+
+static void a_dot_segment_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+
+    for (size_t len = 20; len < 50; len++) {
+        for (size_t at = 1; at + 3 < len; at++) {
+            char path[50], rest[50];
+
+            memset(path, 'a', len);
+            path[0] = '/';
+            memcpy(path + at, "/./", 3);
+            memcpy(rest, path, at);
+            memcpy(rest + at, path + at + 2, len - at - 2);
+            rest[len - 2] = 0;
+            assert_string_equal(normal(str_from(path, len)), rest);
+        }
+    }
+}
+
 static void paths_have_one_normal_form(void **state)
 {
     static const struct {
@@ -516,6 +558,8 @@ static void anything_else_is_no_url(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(every_byte_counts_wherever_it_stands),
+        TEST(a_dot_segment_is_found_wherever_it_stands),
         TEST(paths_have_one_normal_form),
         TEST(a_normal_form_stays_as_it_is),
         TEST(a_path_that_is_taken_can_be_written_plainer),

@@ -96,6 +96,35 @@ static void fields_are_copied_without_those_of_the_connection(void **state)
     free(room);
 }
 
+/* Lines are written together only where they stand as they are to be. */
+static void every_field_comes_out_in_its_own_line(void **state)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\n"
+                               "a: 1\r\n"
+                               "b:\t2\r\n"
+                               "c: 3 \t\r\n"
+                               "d: 4\r\n"
+                               "e: 5\r\n"
+                               "f:  6\r\n"
+                               "g: 7\r\n\r\n";
+    struct header headers[16];
+    struct message m = { .headers = headers, .capacity = 16 };
+    struct h1_error error;
+    char room[128];
+    struct h1_out out = { room, room + sizeof(room) };
+    (void)state;
+
+    assert_int_equal(
+        h1_parse_response(head, sizeof(head) - 1, METHOD_GET, &m, &error),
+        ERR_OK);
+    assert_int_equal(m.count, 7);
+    headers[3].value = STR("another");
+    h1_put_fields(&out, &m, 0);
+    assert_true(str_is(str_from(room, (size_t)(out.p - room)),
+                       "a: 1\r\nb: 2\r\nc: 3\r\nd: another\r\ne: 5\r\n"
+                       "f: 6\r\ng: 7\r\n"));
+}
+
 static void the_size_is_enough_for_all_fields(void **state)
 {
     struct header headers[] = {
@@ -119,6 +148,7 @@ int main(void)
         cmocka_unit_test(numbers_are_decimal),
         cmocka_unit_test(copies_have_every_length),
         cmocka_unit_test(fields_are_copied_without_those_of_the_connection),
+        cmocka_unit_test(every_field_comes_out_in_its_own_line),
         cmocka_unit_test(the_size_is_enough_for_all_fields),
     };
 
