@@ -171,6 +171,7 @@ static void read_security(struct oas_load *l)
     if (security.json)
         (void)oas_security(l, security, &l->security, &l->security_count);
     l->security_disabled = oas_security_disabled(l, l->root, false);
+    oas_access_root(l);
 }
 
 static void read_document(struct oas_load *l)

@@ -72,16 +72,50 @@ struct oas_cors {
     int64_t max_age; /* -1: not said */
 };
 
+enum oas_scheme_kind {
+    OAS_SCHEME_UNKNOWN, /* nothing can check it */
+    OAS_SCHEME_BEARER,  /* oauth2, openIdConnect, http/bearer */
+    OAS_SCHEME_BASIC,
+    OAS_SCHEME_API_KEY,
+    OAS_SCHEME_MUTUAL_TLS,
+};
+
+enum oas_in { OAS_IN_HEADER, OAS_IN_QUERY, OAS_IN_COOKIE };
+
+/* One of securitySchemes, or one that an extension stands for: of these
+ * `implied` is true. */
+struct oas_scheme {
+    struct str name;
+    /* As written: "apiKey", "http/basic", "http/bearer", "oauth2",
+     * "openIdConnect", "mutualTLS", "basic" (2.0); "unknown/TYPE",
+     * "unknown/unresolved" (its $ref was not followed, which was a
+     * warning). */
+    struct str type;
+    enum oas_scheme_kind kind;
+    enum oas_in in;   /* API_KEY */
+    struct str param; /* API_KEY: name of the field, parameter or cookie;
+                         empty: not said */
+    bool implied;
+};
+
+/* A scheme, and the scopes asked for with it: all of them, unless they come
+ * from x-scope or x-scopes, of which any one is enough. */
+struct oas_demand {
+    const struct oas_scheme *scheme;
+    struct str *scopes;
+    size_t scope_count;
+    bool any_scope;
+};
+
 /* One alternative of `security`: all its schemes together. An alternative
  * without schemes ({}) means open. */
 struct oas_requirement {
-    struct str *schemes; /* names in securitySchemes */
-    struct str *kinds;   /* "apiKey", "http/basic", "http/bearer", "oauth2",
-                            "openIdConnect", "mutualTLS", "basic" (2.0);
-                            "unknown/TYPE", "unknown/unresolved" (its $ref
-                            was not followed, which was a warning) */
+    struct oas_demand *demands;
     size_t count;
 };
+
+/* x-auth-type: which tokens an operation takes. */
+enum oas_auth_type { OAS_AUTH_ANY, OAS_AUTH_APPLICATION, OAS_AUTH_USER };
 
 struct oas_operation {
     struct str method; /* upper case: GET, …, QUERY, or of
@@ -101,11 +135,14 @@ struct oas_operation {
     /* NULL: as the API. From path or operation servers, or x-wso2-* of the
      * operation. */
     const struct oas_endpoints *production, *sandbox;
-    /* Effective security: own, else the document's. count 0: nothing is
-     * required (or x-wso2-disable-security). */
+    /* Effective security: own, else the document's, and what the extensions
+     * (x-wso2-application-security, x-wso2-mutual-ssl, x-auth-type, x-scope,
+     * x-scopes) make of it. count 0: nothing is required. */
     struct oas_requirement *security;
     size_t security_count;
-    bool security_disabled; /* x-wso2-disable-security on it or the API */
+    bool security_disabled; /* x-wso2-disable-security, or x-auth-type None */
+    enum oas_auth_type auth_type;
+    struct str tier; /* its own x-wso2-throttling-tier; empty: none */
 };
 
 /* A known x-wso2-* (or older x-throttling-tier, x-auth-type, x-scope, …) key
@@ -136,6 +173,9 @@ struct openapi {
     const struct oas_endpoints *production, *sandbox; /* NULL: none known */
     bool relative_server; /* the servers are only relative: no endpoint known */
     bool http, https;     /* x-wso2-transports; both by default */
+    struct str auth_header; /* x-wso2-auth-header; empty: not said */
+    struct str key_header;  /* x-wso2-api-key-header; empty: not said */
+    struct str tier;        /* x-wso2-throttling-tier of the root */
     struct oas_cors cors;
     struct oas_operation *operations;
     size_t operation_count;

@@ -76,20 +76,23 @@ static const struct key keys[] = {
     { "x-wso2-label", HARMLESS, 0, false, NULL },
     { "x-wso2-labels", HARMLESS, 0, false, NULL },
 
-    { "x-wso2-auth-header", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-wso2-api-key-header", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-wso2-mutual-ssl", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-wso2-application-security", UNENFORCED, 0, true, NULL },
-    { "x-wso2-security", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-auth-type", UNENFORCED, 0, true, asks_for_auth },
-    { "x-scope", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-scopes", UNENFORCED, 0, true, asks_unless_empty },
+    { "x-wso2-auth-header", USED, OAS_AT_ROOT, true, asks_unless_empty },
+    { "x-wso2-api-key-header", USED, OAS_AT_ROOT, true, asks_unless_empty },
+    { "x-wso2-mutual-ssl", USED, OAS_AT_ROOT, true, asks_unless_empty },
+    { "x-wso2-application-security", USED, OAS_AT_ROOT, true, NULL },
+    /* Which roles are given a scope is the key manager's business. */
+    { "x-wso2-security", HARMLESS, 0, false, NULL },
+    { "x-scopes-bindings", HARMLESS, 0, false, NULL },
+    { "x-auth-type", USED, OAS_AT_OPERATION, true, asks_for_auth },
+    { "x-scope", USED, OAS_AT_OPERATION, true, asks_unless_empty },
+    { "x-scopes", USED, OAS_AT_OPERATION, true, asks_unless_empty },
     { "x-basic-auth-scopes", UNENFORCED, 0, true, asks_unless_empty },
-    { "x-scopes-bindings", UNENFORCED, 0, true, asks_unless_empty },
 
     { "x-wso2-response-cache", UNENFORCED, 0, false, asks_for_cache },
-    { "x-wso2-throttling-tier", UNENFORCED, 0, false, asks_for_tier },
-    { "x-throttling-tier", UNENFORCED, 0, false, asks_for_tier },
+    { "x-wso2-throttling-tier", USED, OAS_AT_ROOT | OAS_AT_OPERATION, false,
+      asks_for_tier },
+    { "x-throttling-tier", USED, OAS_AT_ROOT | OAS_AT_OPERATION, false,
+      asks_for_tier },
     { "x-throttling-bandwidth", UNENFORCED, 0, false, asks_for_tier },
     { "x-mediation-script", UNENFORCED, 0, false, asks_unless_empty },
     { "x-wso2-request-interceptor", UNENFORCED, 0, false, asks_unless_empty },
@@ -182,9 +185,11 @@ static void one_key(struct oas_load *l, struct oas_at at, enum oas_place place,
     if (!k) {
         warn_unknown(l, at);
     } else if (k->treatment == USED && !(k->places & place) &&
-               str_is(at.json->key, "x-wso2-transports")) {
-        /* It narrows who may call: passing over it would open the API. */
-        oas_add_unenforced(l, at, str_z(k->name), where, false);
+               (k->asks || str_is(at.json->key, "x-wso2-transports"))) {
+        /* It narrows who may call, or how often: passing over it would open
+         * the API. */
+        if (!k->asks || k->asks(at.json))
+            oas_add_unenforced(l, at, str_z(k->name), where, k->security);
     } else if (k->treatment == USED && !(k->places & place)) {
         oas_warn(l, at, "\"%s\" is ignored here: it belongs %s%s", k->name,
                  k->places & OAS_AT_OPERATION ? "into an operation or " : "",

@@ -7,6 +7,7 @@
  *   openapi_endpoints.c   x-wso2-*-endpoints, endpoint URLs
  *   openapi_fields.c      objects of settings inside extensions
  *   openapi_security.c    security requirements
+ *   openapi_access.c      extensions that change who may call, and how often
  *   openapi_extensions.c  the table of x-* keys; transports and CORS
  *   openapi_template.c    path templates
  *   openapi_operations.c  paths and operations
@@ -71,7 +72,8 @@ struct oas_load {
     size_t security_count;
     bool security_disabled;
 
-    struct map *kinds;           /* scheme name to struct kind */
+    struct map *schemes;         /* name to struct scheme */
+    struct oas_access *access;   /* openapi_access.c */
     struct map *named_endpoints; /* of x-wso2-endpoints: struct named */
     struct map *routes;          /* method and shape to struct oas_slot */
     struct oas_slot *first_slot, **last_slot;
@@ -196,9 +198,18 @@ struct oas_field {
 bool oas_fields(struct oas_load *l, struct oas_at at, const char *what,
                 const struct oas_field *fields, void *out);
 
+/* scope-token of RFC 6749 section 3.3. */
+bool oas_is_scope(struct str s);
+
 /* openapi_security.c: false after an error; then nothing is written. */
 bool oas_security(struct oas_load *l, struct oas_at at,
                   struct oas_requirement **items, size_t *count);
+
+/* openapi_access.c: the root's extensions, once; then those of an operation,
+ * whose requirements are read already. */
+void oas_access_root(struct oas_load *l);
+void oas_access_operation(struct oas_load *l, struct oas_at at,
+                          struct oas_operation *op);
 
 /* openapi_extensions.c */
 enum oas_place { OAS_AT_ROOT = 1, OAS_AT_PATH = 2, OAS_AT_OPERATION = 4 };

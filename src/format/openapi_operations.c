@@ -29,11 +29,22 @@ static const struct {
 
 enum { METHOD_COUNT = sizeof(methods) / sizeof(*methods), METHOD_BYTES = 32 };
 
+static bool same_demand(const struct oas_demand *a, const struct oas_demand *b)
+{
+    if (!str_eq(a->scheme->name, b->scheme->name) ||
+        a->scope_count != b->scope_count || a->any_scope != b->any_scope)
+        return false;
+    for (size_t i = 0; i < a->scope_count; i++)
+        if (!str_eq(a->scopes[i], b->scopes[i]))
+            return false;
+    return true;
+}
+
 static bool same_security(const struct oas_operation *a,
                           const struct oas_operation *b)
 {
     if (a->security_disabled != b->security_disabled ||
-        a->security_count != b->security_count)
+        a->security_count != b->security_count || a->auth_type != b->auth_type)
         return false;
     if (a->security == b->security)
         return true;
@@ -44,7 +55,7 @@ static bool same_security(const struct oas_operation *a,
         if (x->count != y->count)
             return false;
         for (size_t k = 0; k < x->count; k++)
-            if (!str_eq(x->schemes[k], y->schemes[k]))
+            if (!same_demand(&x->demands[k], &y->demands[k]))
                 return false;
     }
     return true;
@@ -136,6 +147,7 @@ static void security_of(struct oas_load *l, struct oas_at at,
     if (own.json)
         (void)oas_security(l, own, &op->security, &op->security_count);
     op->security_disabled = oas_security_disabled(l, at, l->security_disabled);
+    oas_access_operation(l, at, op);
     if (op->security_disabled) {
         op->security = NULL;
         op->security_count = 0;

@@ -186,6 +186,17 @@ static void check_unenforced(struct compile *c)
     }
 }
 
+/* Tiers are read by the document's reader, and nothing counts calls yet. */
+static void check_tier(struct compile *c, struct str tier, uint32_t line)
+{
+    if (tier.len && !is_ignored(c->conf, STR("x-wso2-throttling-tier")) &&
+        !is_ignored(c->conf, STR("x-throttling-tier")))
+        problem_error(c->ps, c->doc->file, line,
+                      "x-wso2-throttling-tier is not enforced yet; to serve "
+                      "the API without it: `gateway.ignore: "
+                      "[x-wso2-throttling-tier]` in tollgate.yaml");
+}
+
 static struct str requirement_text(struct arena *a,
                                    const struct oas_operation *o)
 {
@@ -193,11 +204,12 @@ static struct str requirement_text(struct arena *a,
 
     for (size_t i = 0; i < o->security_count; i++)
         for (size_t k = 0; k < o->security[i].count; k++)
-            text = arena_printf(a, "%.*s%s%.*s", STR_ARG(text),
-                                !text.len ? ""
-                                : k       ? " and "
-                                          : " or ",
-                                STR_ARG(o->security[i].schemes[k]));
+            text =
+                arena_printf(a, "%.*s%s%.*s", STR_ARG(text),
+                             !text.len ? ""
+                             : k       ? " and "
+                                       : " or ",
+                             STR_ARG(o->security[i].demands[k].scheme->name));
     return text;
 }
 
@@ -236,6 +248,7 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     enum err e;
 
     check_security(c, o);
+    check_tier(c, o->tier, o->line);
     op->api = c->api;
     op->method_text = arena_copy(c->a, o->method);
     op->method = method_id(o->method);
@@ -320,6 +333,7 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     set_context(c);
     set_hosts(c);
     check_unenforced(c);
+    check_tier(c, doc->tier, 0);
     for (size_t i = 0; i < doc->operation_count; i++) {
         size_t before = ps->errors;
 

@@ -445,8 +445,8 @@ static void describe_op(struct buf *text, const struct oas_operation *o)
             (void)buf_z(text, "nothing");
         for (size_t k = 0; k < o->security[i].count; k++)
             (void)buf_printf(text, "%s%.*s (%.*s)", k ? " and " : "",
-                             STR_ARG(o->security[i].schemes[k]),
-                             STR_ARG(o->security[i].kinds[k]));
+                             STR_ARG(o->security[i].demands[k].scheme->name),
+                             STR_ARG(o->security[i].demands[k].scheme->type));
     }
     (void)buf_char(text, '\n');
 }

@@ -263,23 +263,23 @@ describe('Extensions', () => {
     });
 
     test('that are known but not enforced make the load fail, with the line to add', async () => {
-        const result = await check({ 'x-wso2-throttling-tier': '10kPerMin' });
+        const result = await check({ 'x-wso2-response-cache': { enabled: true } });
 
         assert.equal(result.code, 1, 'an API must not be served more openly than its document says');
         assert.match(result.stderr, /api\.json:\d+/);
-        assert.match(result.stderr, /x-wso2-throttling-tier/);
+        assert.match(result.stderr, /x-wso2-response-cache/);
         assert.match(result.stderr, /ignore/);
     });
 
     test('named in gateway.ignore may go unenforced, and that is logged', async (t) => {
         const gateway = await startGateway({
-            documents: { 'api.json': openapi({ context: '/api', endpoints: upstream.url, paths: { '/x': 'get' }, 'x-wso2-throttling-tier': '10kPerMin' }) },
-            ignore: ['x-wso2-throttling-tier'],
+            documents: { 'api.json': openapi({ context: '/api', endpoints: upstream.url, paths: { '/x': 'get' }, 'x-wso2-response-cache': { enabled: true } }) },
+            ignore: ['x-wso2-response-cache'],
         });
 
         t.after(() => gateway.stop());
         assert.equal((await gateway.call('/api/x')).status, 200);
-        assert.match(gateway.stderr, /x-wso2-throttling-tier/);
+        assert.match(gateway.stderr, /x-wso2-response-cache/);
     });
 
     test('endpoints by reference are found', async (t) => {

@@ -191,7 +191,7 @@ static void a_document_in_several_files_is_one(void **state)
     assert_int_equal(o->operations[0].line, 1);
     assert_true(str_ends(o->operations[0].file, STR("/paths/books.yaml")));
     assert_text(o->operations[1].id, "addBook");
-    assert_text(o->operations[1].security[0].kinds[0], "apiKey");
+    assert_text(o->operations[1].security[0].demands[0].scheme->type, "apiKey");
     assert_text(o->operations[2].id, "getBook");
     assert_text(o->operations[4].id, "getMember");
     assert_text(o->operations[5].path, "/shelves/{shelf}");

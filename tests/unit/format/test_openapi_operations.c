@@ -253,8 +253,8 @@ static void kind_is(struct fixture *f, const char *scheme, const char *kind)
     o = &f->api->operations[0];
     assert_int_equal(o->security_count, 1);
     assert_int_equal(o->security[0].count, 1);
-    assert_text(o->security[0].schemes[0], scheme);
-    assert_text(o->security[0].kinds[0], kind);
+    assert_text(o->security[0].demands[0].scheme->name, scheme);
+    assert_text(o->security[0].demands[0].scheme->type, kind);
 }
 
 static void schemes_have_kinds(void **state)
@@ -274,7 +274,8 @@ static void schemes_have_kinds(void **state)
     fine(f, load(f, "swagger: '2.0'\nsecurity: [{u: []}]\n"
                     "securityDefinitions: {u: {type: basic}}\n"
                     "paths: {/a: {get: {}}}\n"));
-    assert_text(f->api->operations[0].security[0].kinds[0], "basic");
+    assert_text(f->api->operations[0].security[0].demands[0].scheme->type,
+                "basic");
 }
 
 static void an_operation_overrides_the_document(void **state)
@@ -283,7 +284,8 @@ static void an_operation_overrides_the_document(void **state)
     const struct oas_operation *o;
 
     fine(f, load_secure(f, "[{key: []}]", ""));
-    assert_text(f->api->operations[0].security[0].schemes[0], "key");
+    assert_text(f->api->operations[0].security[0].demands[0].scheme->name,
+                "key");
     fine(f, load_secure(f, "[{key: []}]", "security: []"));
     assert_int_equal(f->api->operations[0].security_count, 0);
     assert_false(f->api->operations[0].security_disabled);
@@ -292,9 +294,9 @@ static void an_operation_overrides_the_document(void **state)
     o = &f->api->operations[0];
     assert_int_equal(o->security_count, 3);
     assert_int_equal(o->security[0].count, 2);
-    assert_text(o->security[0].kinds[1], "http/bearer");
+    assert_text(o->security[0].demands[1].scheme->type, "http/bearer");
     assert_int_equal(o->security[1].count, 0);
-    assert_text(o->security[2].schemes[0], "oauth");
+    assert_text(o->security[2].demands[0].scheme->name, "oauth");
 }
 
 static void security_that_nobody_understands_is_refused(void **state)
