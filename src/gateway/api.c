@@ -2,6 +2,7 @@
 #include "gateway/api.h"
 
 #include "base/log.h"
+#include "gateway/credential/credentials.h"
 #include "gateway/upstream/upstreams.h"
 
 struct compile {
@@ -197,44 +198,6 @@ static void check_tier(struct compile *c, struct str tier, uint32_t line)
                       "[x-wso2-throttling-tier]` in tollgate.yaml");
 }
 
-static struct str requirement_text(struct arena *a,
-                                   const struct oas_operation *o)
-{
-    struct str text = STR("");
-
-    for (size_t i = 0; i < o->security_count; i++)
-        for (size_t k = 0; k < o->security[i].count; k++)
-            text =
-                arena_printf(a, "%.*s%s%.*s", STR_ARG(text),
-                             !text.len ? ""
-                             : k       ? " and "
-                                       : " or ",
-                             STR_ARG(o->security[i].demands[k].scheme->name));
-    return text;
-}
-
-static bool is_open(const struct oas_operation *o)
-{
-    for (size_t i = 0; i < o->security_count; i++)
-        if (!o->security[i].count)
-            return true;
-    return o->security_count == 0;
-}
-
-static void check_security(struct compile *c, const struct oas_operation *o)
-{
-    struct str text;
-
-    if (c->conf->security_off || is_open(o))
-        return;
-    text = requirement_text(c->a, o);
-    problem_error(c->ps, o->file, o->line,
-                  "%.*s %.*s requires %.*s, and nothing is configured that "
-                  "can check it; --security off serves it to anybody (for "
-                  "development)",
-                  STR_ARG(o->method), STR_ARG(o->path), STR_ARG(text));
-}
-
 /* Operations */
 
 static void compile_op(struct compile *c, const struct oas_operation *o)
@@ -243,11 +206,12 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     struct policy_input in = { .arena = c->a,
                                .doc = c->doc,
                                .operation = o,
+                               .entry = c->entry,
                                .conf = c->conf,
+                               .credentials = c->api->credentials,
                                .problems = c->ps };
     enum err e;
 
-    check_security(c, o);
     check_tier(c, o->tier, o->line);
     op->api = c->api;
     op->method_text = arena_copy(c->a, o->method);
@@ -307,6 +271,7 @@ static void set_hosts(struct compile *c)
 
 enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
                      const struct gateway_conf *conf,
+                     struct credentials *credentials,
                      struct upstreams *upstreams, uint64_t content,
                      struct problems *ps, struct api **out)
 {
@@ -324,6 +289,7 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
                             .ps = ps };
     api->arena = a;
     api->content = content;
+    api->credentials = credentials_ref(credentials);
     api->file = arena_copy(a, doc->file);
     api->name = arena_copy(a, doc->title);
     api->version = arena_copy(a, doc->api_version);
@@ -358,5 +324,6 @@ void api_free(struct api *api, struct upstreams *upstreams)
         for (uint32_t i = 0; i < k->count; i++)
             if (k->members[i].endpoint)
                 upstreams_put(upstreams, k->members[i].endpoint);
+    credentials_unref(api->credentials);
     arena_free(api->arena);
 }

@@ -34,6 +34,7 @@ struct api {
     size_t op_count;
     struct op_tree *tree;
     struct cors cors;
+    struct credentials *credentials;
     struct cluster *clusters; /* all of its, for freeing */
     struct str *files;        /* it was made of */
     size_t file_count;
@@ -47,9 +48,10 @@ struct api {
 struct upstreams; /* the endpoints of this process */
 
 /* Compiles a document. ERR_INVALID with problems. upstreams may be NULL: only
- * checked, clusters have no endpoints. */
+ * checked, clusters have no endpoints. The API holds credentials. */
 enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
                      const struct gateway_conf *conf,
+                     struct credentials *credentials,
                      struct upstreams *upstreams, uint64_t content,
                      struct problems *ps, struct api **out);
 /* Frees, and lets go of its endpoints. Main thread. */

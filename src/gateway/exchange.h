@@ -14,10 +14,13 @@
 #define TG_GATEWAY_EXCHANGE_H
 
 #include "gateway/api.h"
+#include "gateway/credential/caller.h"
+#include "gateway/explain.h"
 #include "gateway/refusal.h"
 #include "http/client.h"
 #include "http/server.h"
 
+struct auth_run;
 struct worker;
 
 enum exchange_state {
@@ -33,8 +36,8 @@ enum exchange_state {
 };
 
 /* The gateway's own are activityid, Allow, four of CORS, two locations, three
- * of gRPC or the WebSocket version. */
-enum { REPLY_FIELDS_MAX = 12 + REPLY_VALUES_MAX };
+ * of gRPC or the WebSocket version, WWW-Authenticate, Retry-After. */
+enum { REPLY_FIELDS_MAX = 14 + REPLY_VALUES_MAX };
 
 struct exchange {
     struct http_stream s; /* first */
@@ -61,6 +64,9 @@ struct exchange {
     uint64_t total_at_ms;
     uint64_t deadline_ms; /* of gRPC, loop_now_ms(); 0: none */
     const struct refusal *refusal;
+    struct auth_run *auth;       /* its credentials, while and after checking */
+    const struct caller *caller; /* NULL: anybody */
+    struct explain explain;
     const struct message *reply; /* kept for the access log; or NULL */
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
     uint32_t field_count, own_fields; /* own: before the backend's reply */

@@ -39,6 +39,7 @@ struct gateway *gateway_new(struct loop *main, const char *version,
     g->version = x_strdup(str_z(version));
     g->commit = x_strdup(str_z(commit));
     g->admission = admission_new();
+    g->attempts = attempts_new();
     g->start_s = (double)clock_wall_us() / 1e6;
     g->admin_conns.loop = main;
     reclaim_init(g);
@@ -422,6 +423,8 @@ void gateway_free(struct gateway *g)
         x_free(l);
     }
     admission_free(g->admission);
+    attempts_free(g->attempts);
+    credentials_unref(g->credentials);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
     x_free(g->slots);
@@ -486,10 +489,10 @@ static void free_checked(void *arg)
     api_free(arg, NULL);
 }
 
-static void check_document(struct arena *a, struct str path,
-                           const struct settings *s,
-                           const struct api_conf *entry, struct router *router,
-                           struct buf *text, struct problems *ps)
+static void
+check_document(struct arena *a, struct str path, const struct settings *s,
+               const struct api_conf *entry, struct credentials *credentials,
+               struct router *router, struct buf *text, struct problems *ps)
 {
     struct arena *scratch = arena_new();
     struct openapi *doc;
@@ -497,7 +500,8 @@ static void check_document(struct arena *a, struct str path,
 
     if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
         describe(text, doc, s, entry);
-        if (api_compile(doc, entry, &s->gateway, NULL, 0, ps, &api) == ERR_OK &&
+        if (api_compile(doc, entry, &s->gateway, credentials, NULL, 0, ps,
+                        &api) == ERR_OK &&
             router_add(router, api->host_count ? api->hosts[0] : STR(""),
                        arena_copy(a, api->context), api, &other))
             problem_error(ps, path, 0,
@@ -536,16 +540,20 @@ enum err gateway_check(struct arena *a, const struct settings *s,
 {
     const struct api_conf *entry = s->gateway.apis.items;
     struct router *router = router_new(a);
+    struct credentials *credentials;
 
     check_settings(s, ps);
-
+    if (credentials_new(s, ps, &credentials))
+        return ERR_INVALID;
     for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
         struct conf_strings files = { 0 };
 
         if (openapi_find(a, entry->path, ps, &files))
             continue;
         for (size_t k = 0; k < files.count; k++)
-            check_document(a, files.items[k], s, entry, router, text, ps);
+            check_document(a, files.items[k], s, entry, credentials, router,
+                           text, ps);
     }
+    credentials_unref(credentials);
     return ps->errors ? ERR_INVALID : ERR_OK;
 }

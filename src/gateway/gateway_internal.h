@@ -5,6 +5,8 @@
 #ifndef TG_GATEWAY_GATEWAY_INTERNAL_H
 #define TG_GATEWAY_GATEWAY_INTERNAL_H
 
+#include "gateway/attempts.h"
+#include "gateway/credential/credentials.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream/upstreams.h"
 #include "gateway/worker.h"
@@ -50,6 +52,9 @@ struct gateway {
     struct snapshot *_Atomic snapshot;
     struct upstreams *upstreams;
     struct admission *admission;
+    struct attempts *attempts;
+    struct credentials *credentials; /* of the present settings */
+    uint64_t credentials_content;
     struct listener *listeners;
     struct inherited *inherited;
     uint32_t listener_ids;

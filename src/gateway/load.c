@@ -22,6 +22,7 @@ struct load {
     struct snapshot *out;
     struct map *by_file; /* path of a document: struct api in use */
     uint64_t conf_content;
+    struct credentials *credentials;
     size_t capacity;
     bool reopen; /* the log file, once all is well */
 };
@@ -43,15 +44,24 @@ static uint64_t conf_content(const struct settings *s)
     return h;
 }
 
+static uint64_t hash_strings(uint64_t h, const struct conf_strings *all)
+{
+    h = hash_content(h, "#", 1);
+    for (size_t i = 0; i < all->count; i++) {
+        h = hash_content(h, "|", 1);
+        h = hash_content(h, all->items[i].p, all->items[i].len);
+    }
+    return h;
+}
+
 static uint64_t entry_content(uint64_t h, const struct api_conf *e)
 {
     h = hash_content(h, e->context.p, e->context.len);
     h = hash_content(h, "|", 1);
     h = hash_content(h, e->upstream.p, e->upstream.len);
-    for (size_t i = 0; i < e->hosts.count; i++) {
-        h = hash_content(h, "|", 1);
-        h = hash_content(h, e->hosts.items[i].p, e->hosts.items[i].len);
-    }
+    h = hash_strings(h, &e->hosts);
+    h = hash_strings(h, &e->issuers);
+    h = hash_strings(h, &e->certificates);
     return hash_content(h, e->default_version ? "d" : "-", 1);
 }
 
@@ -75,6 +85,29 @@ static enum err files_content(const struct api *api, uint64_t *out)
     return ERR_OK;
 }
 
+/* Those in use, when no setting has changed. */
+static void load_credentials(struct load *l)
+{
+    struct gateway *g = l->g;
+
+    if (g->credentials && g->credentials_content == l->conf_content)
+        l->credentials = credentials_ref(g->credentials);
+    else
+        (void)credentials_new(l->s, l->ps, &l->credentials);
+}
+
+/* From now on these are in use. */
+static void keep_credentials(struct load *l)
+{
+    struct gateway *g = l->g;
+
+    credentials_unref(g->credentials);
+    g->credentials = l->credentials;
+    g->credentials_content = l->conf_content;
+    attempts_set_limit(g->attempts, g->credentials->conf.failures,
+                       g->credentials->conf.window_ms);
+}
+
 static struct api *unchanged(struct load *l, struct str path, uint64_t entry)
 {
     struct api *api = map_get(l->by_file, path);
@@ -94,8 +127,8 @@ static struct api *compile(struct load *l, struct str path,
     struct api *api = NULL;
 
     if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) == ERR_OK &&
-        api_compile(doc, entry, &l->s->gateway, l->g->upstreams, doc->content,
-                    l->ps, &api) == ERR_OK) {
+        api_compile(doc, entry, &l->s->gateway, l->credentials, l->g->upstreams,
+                    doc->content, l->ps, &api) == ERR_OK) {
         api->entry_content = content;
         api->files =
             arena_alloc(api->arena, doc->file_count * sizeof(*api->files));
@@ -548,7 +581,9 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     l.out->router = router_new(a);
     l.conf_content = conf_content(s);
     load_rest(&l);
-    load_apis(&l);
+    load_credentials(&l);
+    if (l.credentials)
+        load_apis(&l);
     load_logs(&l);
     /* Sockets last: nothing is opened for a configuration that is refused. */
     if (!ps->errors && load_listeners(g, s, ps) == ERR_OK)
@@ -556,10 +591,12 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     if (ps->errors) {
         close_unwatched(g);
         give_up(&l);
+        credentials_unref(l.credentials);
         return NULL;
     }
     for (size_t i = 0; i < l.out->api_count; i++)
         l.out->apis[i]->fresh = false;
+    keep_credentials(&l);
     if (l.reopen)
         access_file_reopen(l.out->log_file);
     return l.out;

@@ -3,6 +3,7 @@
 
 const struct policy *const policies[] = {
     &policy_transport,
+    &policy_authenticate,
     NULL,
 };
 

@@ -12,6 +12,7 @@
 #include "format/openapi.h"
 #include "gateway/settings.h"
 
+struct credentials;
 struct exchange;
 struct api;
 struct op;
@@ -40,7 +41,9 @@ struct policy_input {
     struct arena *arena; /* of the compiled API */
     const struct openapi *doc;
     const struct oas_operation *operation;
+    const struct api_conf *entry;
     const struct gateway_conf *conf;
+    const struct credentials *credentials;
     struct problems *problems;
 };
 
@@ -78,5 +81,6 @@ extern const struct policy *const policies[];
 enum err chain_compile(const struct policy_input *in, struct chain *out);
 
 extern const struct policy policy_transport;
+extern const struct policy policy_authenticate;
 
 #endif

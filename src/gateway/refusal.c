@@ -40,6 +40,59 @@ REFUSAL(refusal_websocket_backend, 501, "501", "Not Implemented",
 REFUSAL(refusal_changed, 503, "303001", "Runtime Error",
         "The API has changed or is no longer served", false);
 
+REFUSAL(refusal_auth_unavailable, 500, "900900",
+        "Unclassified Authentication Failure",
+        "The credential could not be checked. Try again later.", false);
+REFUSAL(refusal_invalid, 401, "900901", "Invalid Credentials",
+        "Invalid Credentials. Make sure you have provided the correct "
+        "security credentials",
+        true);
+REFUSAL(refusal_missing, 401, "900902", "Missing Credentials",
+        "Missing Credentials. Make sure your API invocation call has a "
+        "header: 'Authorization : Bearer ACCESS_TOKEN' or 'Authorization : "
+        "Basic ACCESS_TOKEN' or 'ApiKey : API_KEY'",
+        true);
+REFUSAL(refusal_token_kind, 401, "900905",
+        "Incorrect Access Token Type is provided",
+        "Incorrect Access Token Type is provided. The operation takes tokens "
+        "of another kind (application or user)",
+        true);
+REFUSAL(refusal_key_elsewhere, 403, "900908", "Resource forbidden",
+        "Resource forbidden. The API key is not for this API, address or "
+        "referer",
+        true);
+REFUSAL(refusal_scope, 403, "900910",
+        "The access token does not allow you to access the requested resource",
+        "User is NOT authorized to access the Resource. Scope validation "
+        "failed.",
+        true);
+REFUSAL(refusal_certificate, 401, "900911",
+        "Invalid or missing client certificate",
+        "Invalid or missing client certificate. The API asks for one that the "
+        "gateway trusts",
+        true);
+REFUSAL(refusal_all_failed, 401, "900912", "Invalid Credentials",
+        "Invalid Credentials. None of the credentials in the call is good "
+        "for it",
+        true);
+REFUSAL(refusal_basic_missing, 401, "900913",
+        "Missing Basic Authentication Credentials",
+        "Missing Basic Authentication Credentials. Make sure your API "
+        "invocation call has a header: 'Authorization : Basic ACCESS_TOKEN'",
+        true);
+REFUSAL(refusal_basic_invalid, 401, "900914",
+        "Invalid Basic Authentication Credentials",
+        "Invalid Basic Authentication Credentials. Make sure you have "
+        "provided the correct user name and password",
+        true);
+REFUSAL(refusal_audience, 403, "900914", "The access token is not for this API",
+        "The access token is not for this API. Its audience is another one",
+        true);
+REFUSAL(refusal_denied, 403, "900805", "Message blocked",
+        "You have been blocked from accessing the resource", true);
+REFUSAL(refusal_attempts, 429, "429", "Too Many Requests",
+        "Too many failed attempts from this address. Try again later.", true);
+
 static const struct refusal of_status[] = {
     { 408, "408", "Request Timeout", "The request came too slowly.", true },
     { 413, "413", "Content Too Large", "The request body is too large.", true },
@@ -101,8 +154,12 @@ struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
                             "{\"fault\":{\"code\":%s,\"message\":\"%s\","
                             "\"description\":\"%s\"}}",
                             r->code, r->message, r->description);
-    return arena_printf(a,
-                        "{\"code\":\"%s\",\"type\":\"Status report\","
-                        "\"message\":\"%s\",\"description\":\"%s\"}",
-                        r->code, r->message, r->description);
+    /* The model's two shapes: who may call and how often has no type. */
+    return arena_printf(
+        a,
+        "{\"code\":\"%s\",%s"
+        "\"message\":\"%s\",\"description\":\"%s\"}",
+        r->code,
+        strncmp(r->code, "900", 3) == 0 ? "" : "\"type\":\"Status report\",",
+        r->message, r->description);
 }

@@ -34,6 +34,21 @@ extern const struct refusal refusal_websocket_version; /* 426 */
 extern const struct refusal refusal_websocket_backend; /* 501 */
 extern const struct refusal refusal_changed;           /* 503, of a stream */
 
+/* Who calls, and may he */
+extern const struct refusal refusal_auth_unavailable; /* 500, 900900 */
+extern const struct refusal refusal_invalid;          /* 401, 900901 */
+extern const struct refusal refusal_missing;          /* 401, 900902 */
+extern const struct refusal refusal_token_kind;       /* 401, 900905 */
+extern const struct refusal refusal_key_elsewhere;    /* 403, 900908 */
+extern const struct refusal refusal_scope;            /* 403, 900910 */
+extern const struct refusal refusal_certificate;      /* 401, 900911 */
+extern const struct refusal refusal_all_failed;       /* 401, 900912 */
+extern const struct refusal refusal_basic_missing;    /* 401, 900913 */
+extern const struct refusal refusal_basic_invalid;    /* 401, 900914 */
+extern const struct refusal refusal_audience;         /* 403, 900914 */
+extern const struct refusal refusal_denied;           /* 403, 900805 */
+extern const struct refusal refusal_attempts;         /* 429 */
+
 /* For the statuses of the parser (400, 408, 413, 414, 417, 431, 501, 503,
  * 505). */
 const struct refusal *refusal_of_status(unsigned status);

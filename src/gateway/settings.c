@@ -214,17 +214,34 @@ static void resolve_listener(const struct reader *r, struct listener_conf *l)
     }
 }
 
+static bool is_url_text(struct str s)
+{
+    return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
+}
+
 static void resolve_paths(const struct reader *r, struct settings *s)
 {
     struct gateway_conf *g = &s->gateway;
     struct tls_client_conf *tls = &g->upstreams.tls;
     struct listener_conf *listeners = g->listeners.items;
     struct api_conf *apis = g->apis.items;
+    struct issuer_conf *issuers = g->issuers.items;
 
     for (size_t i = 0; i < g->listeners.count; i++)
         resolve_listener(r, &listeners[i]);
-    for (size_t i = 0; i < g->apis.count; i++)
+    for (size_t i = 0; i < g->apis.count; i++) {
         resolve(r, &apis[i].path);
+        for (size_t k = 0; k < apis[i].certificates.count; k++)
+            resolve(r, &apis[i].certificates.items[k]);
+    }
+    for (size_t i = 0; i < g->issuers.count; i++) {
+        if (!is_url_text(issuers[i].jwks))
+            resolve(r, &issuers[i].jwks);
+        resolve(r, &issuers[i].certificate);
+        resolve(r, &issuers[i].secret_file);
+    }
+    resolve_named(r, "gateway.authentication.certificate_ca",
+                  &g->authentication.certificate_ca);
     resolve_named(r, "state_dir", &s->state_dir);
     resolve_named(r, "gateway.upstreams.tls.ca", &tls->ca);
     resolve_named(r, "gateway.upstreams.tls.certificate", &tls->certificate);

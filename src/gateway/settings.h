@@ -7,6 +7,7 @@
 
 #include "base/conf.h"
 #include "base/log.h"
+#include "gateway/credential/credential_conf.h"
 #include "net/tls.h"
 
 struct listener_conf {
@@ -17,11 +18,13 @@ struct listener_conf {
 };
 
 struct api_conf {
-    struct str path;           /* file or folder */
-    struct str context;        /* instead of the document's */
-    struct str upstream;       /* instead of its endpoints */
-    struct conf_strings hosts; /* virtual hosts; empty: any */
-    bool default_version;      /* also serves the path without version */
+    struct str path;                  /* file or folder */
+    struct str context;               /* instead of the document's */
+    struct str upstream;              /* instead of its endpoints */
+    struct conf_strings hosts;        /* virtual hosts; empty: any */
+    struct conf_strings issuers;      /* names; empty: all */
+    struct conf_strings certificates; /* PEM files; empty: any signed */
+    bool default_version;             /* also serves the path without version */
 };
 
 /* Fields of gateway.reply_headers with a value; an exchange has room for no
@@ -100,6 +103,8 @@ struct gateway_conf {
     } limits;
     struct upstreams_conf upstreams;
     struct cors_conf cors;
+    struct authentication_conf authentication;
+    struct conf_list issuers; /* struct issuer_conf */
     struct {
         struct str file;   /* empty: off; "-": stdout */
         struct str format; /* json, common, or a format string */

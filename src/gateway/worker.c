@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/credential/token_cache.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/streams.h"
 
@@ -21,6 +22,15 @@ enum { ACCEPTS_PER_TURN = 64, REST_MS = 50, UNEVEN = 8, SHED = 16 };
 enum { SHED_IDLE_MS = 1000, SHED_BODY_MS = 5000 };
 
 _Thread_local struct worker *this_worker;
+
+static void use_token_cache(struct worker *w, uint64_t capacity)
+{
+    if (w->tokens && w->tokens_capacity == capacity)
+        return;
+    token_cache_free(w->tokens);
+    w->tokens = token_cache_new(capacity);
+    w->tokens_capacity = capacity;
+}
 
 static void on_turn(void *arg)
 {
@@ -31,6 +41,8 @@ static void on_turn(void *arg)
         return;
     w->snapshot = s;
     access_log_use(w->log, s ? s->log_file : NULL);
+    if (s)
+        use_token_cache(w, s->settings->gateway.authentication.cache);
     if (s && w->streams)
         streams_review(w);
 }
@@ -70,6 +82,7 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->log = access_log_new(w->loop, NULL);
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rng_seed(&w->rng);
+    w->attempts = g->attempts;
     loop_on_turn(w->loop, on_turn, w);
     return w;
 }
@@ -462,6 +475,7 @@ void worker_free(struct worker *w)
         x_free(s);
     }
     access_log_free(w->log);
+    token_cache_free(w->tokens);
     arena_free(w->refusal);
     if (w->spare_fd >= 0)
         close(w->spare_fd);

@@ -38,6 +38,9 @@ struct worker {
     struct metrics_thread *metrics;
     struct access_log *log;
     struct rng rng;
+    struct attempts *attempts;  /* the gateway's */
+    struct token_cache *tokens; /* for so many */
+    uint64_t tokens_capacity;
     struct arena *refusal; /* text of the last request nobody could read */
     int spare_fd; /* given up to accept and close when there is no other */
     uint32_t unmatched_series;

@@ -49,6 +49,8 @@ struct tls {
     bool eof;    /* nothing will be fed any more */
     bool closed; /* the peer said close_notify */
     bool broken;
+    bool has_peer_sha256;
+    unsigned char peer_sha256[32];
 };
 
 /* Output buffers nobody uses, last in first out: the next one is warm. */
@@ -522,6 +524,21 @@ bool tls_peer_verified(const struct tls *t)
     return t->done && !t->context->insecure &&
            SSL_get0_peer_certificate(t->ssl) &&
            SSL_get_verify_result(t->ssl) == X509_V_OK;
+}
+
+bool tls_peer_sha256(struct tls *t, unsigned char out[32])
+{
+    X509 *x = t->done ? SSL_get0_peer_certificate(t->ssl) : NULL;
+    unsigned n = sizeof(t->peer_sha256);
+
+    if (!x)
+        return false;
+    if (!t->has_peer_sha256) {
+        must(X509_digest(x, EVP_sha256(), t->peer_sha256, &n));
+        t->has_peer_sha256 = true;
+    }
+    memcpy(out, t->peer_sha256, sizeof(t->peer_sha256));
+    return true;
 }
 
 size_t tls_peer_subject(const struct tls *t, char *out, size_t cap)

@@ -124,6 +124,14 @@ bool tls_peer_verified(const struct tls *t);
  * terminated. Returns its length; 0 when there is none or it does not fit. */
 size_t tls_peer_subject(const struct tls *t, char *out, size_t cap);
 
+/* SHA-256 of the peer's certificate (DER), whether or not it was verified.
+ * false: it showed none. */
+bool tls_peer_sha256(struct tls *t, unsigned char out[32]);
+/* The same of every certificate in a PEM file, at most room of them. ERR_IO:
+ * it cannot be read; ERR_INVALID: it has none; ERR_LIMIT: too many. */
+enum err tls_certificates_sha256(struct str path, unsigned char (*out)[32],
+                                 size_t room, size_t *count);
+
 /* New keys for session tickets now; those before are accepted once more. They
  * rotate by themselves every 12 hours. Any thread. */
 void tls_ticket_rotate(void);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gateway/api.h"
+#include "gateway/credential/credentials.h"
 #include "gateway/upstream/upstreams.h"
 #include "net/fake_time.h"
 
@@ -10,6 +11,7 @@ static struct settings settings;
 static struct api_conf entry;
 static struct api *api; /* of the last compile(), or NULL */
 static struct upstreams *upstreams;
+static struct credentials *credentials;
 static struct loop *loop;
 
 static int begin(void **state)
@@ -21,6 +23,7 @@ static int begin(void **state)
     memset(&entry, 0, sizeof(entry));
     assert_int_equal(settings_read(f->words, STR_NULL, &settings, &f->ps),
                      ERR_OK);
+    assert_int_equal(credentials_new(&settings, &f->ps, &credentials), ERR_OK);
     api = NULL;
     loop = NULL;
     upstreams = NULL;
@@ -30,6 +33,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     api_free(api, upstreams);
+    credentials_unref(credentials);
     if (upstreams) {
         upstreams_end(upstreams);
         upstreams_free(upstreams);
@@ -56,8 +60,8 @@ static struct api *make(struct fixture *f, const char *text)
         show(f);
         fail_msg("the document was refused");
     }
-    e = api_compile(f->api, &entry, &settings.gateway, upstreams, 1, &f->ps,
-                    &made);
+    e = api_compile(f->api, &entry, &settings.gateway, credentials, upstreams,
+                    1, &f->ps, &made);
     assert_int_equal(e, made ? ERR_OK : ERR_INVALID);
     assert_int_equal(f->ps.errors == 0, made != NULL);
     return made;
@@ -230,11 +234,11 @@ static void the_documents_times_win(void **state)
 
 /* Who may call */
 
-#define SECURED                                                         \
-    HEAD SERVER "components: {securitySchemes: {key: {type: apiKey, "   \
-                "name: k, in: header}}}\n"                              \
-                "paths:\n"                                              \
-                "  /a: {get: {security: [{key: []}], responses: {}}}\n" \
+#define SECURED                                                          \
+    HEAD SERVER "components: {securitySchemes: {user: {type: http, "     \
+                "scheme: basic}}}\n"                                     \
+                "paths:\n"                                               \
+                "  /a: {get: {security: [{user: []}], responses: {}}}\n" \
                 "  /b: {get: {responses: {}}}\n"
 
 static void what_cannot_be_checked_is_not_served(void **state)
@@ -242,23 +246,23 @@ static void what_cannot_be_checked_is_not_served(void **state)
     struct fixture *f = *state;
 
     assert_null(compile(f, SECURED));
-    refused(f, "GET /a requires key, and nothing is configured that can check "
-               "it; --security off");
+    refused(f, "GET /a requires user (http/basic), and nothing is configured "
+               "that can check it; --security off");
     assert_int_equal(f->ps.errors, 1);
     settings.gateway.security_off = 1;
     assert_non_null(compile(f, SECURED));
     assert_non_null(find("GET", "/a"));
 }
 
-static void an_empty_alternative_is_open(void **state)
+static void an_empty_alternative_does_not_excuse_the_others(void **state)
 {
     struct fixture *f = *state;
 
-    assert_non_null(
-        compile(f, HEAD SERVER
-                "components: {securitySchemes: {key: {type: apiKey, name: k, "
-                "in: header}}}\n"
-                "security: [{key: []}, {}]\n" PATHS));
+    assert_null(compile(f, HEAD SERVER
+                        "components: {securitySchemes: {user: {type: http, "
+                        "scheme: basic}}}\n"
+                        "security: [{user: []}, {}]\n" PATHS));
+    refused(f, "requires user (http/basic)");
 }
 
 static void what_is_not_enforced_is_refused_or_ignored_by_name(void **state)
@@ -469,7 +473,7 @@ int main(void)
         TEST(too_many_endpoints_are_an_error),
         TEST(the_documents_times_win),
         TEST(what_cannot_be_checked_is_not_served),
-        TEST(an_empty_alternative_is_open),
+        TEST(an_empty_alternative_does_not_excuse_the_others),
         TEST(what_is_not_enforced_is_refused_or_ignored_by_name),
         TEST(a_transport_that_is_not_offered_is_a_step),
         TEST(a_context_may_be_given),

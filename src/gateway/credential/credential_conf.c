@@ -1,0 +1,151 @@
+/* credential_conf.c - keys of gateway.issuers and gateway.authentication. */
+#include "gateway/credential/credential_conf.h"
+
+#include "jose/jws.h"
+
+#define SECOND 1000ull
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+#define AT(member) offsetof(struct issuer_conf, member)
+
+const struct conf_field issuer_fields[] = {
+    { .name = "name",
+      .type = CONF_STRING,
+      .at = AT(name),
+      .help = "A short name, for messages and for gateway.apis[].issuers. "
+              "Default: the issuer." },
+    { .name = "issuer",
+      .type = CONF_STRING,
+      .at = AT(issuer),
+      .required = true,
+      .help = "The claim iss of its tokens, to the letter: "
+              "https://idp.example.com/realms/main." },
+    { .name = "jwks",
+      .type = CONF_STRING,
+      .at = AT(jwks),
+      .help = "Its key set (JWKS): a URL, or a file." },
+    { .name = "certificate",
+      .type = CONF_STRING,
+      .at = AT(certificate),
+      .help = "Instead of jwks: a PEM file with its certificate or public "
+              "key." },
+    { .name = "secret_file",
+      .type = CONF_STRING,
+      .at = AT(secret_file),
+      .help = "Instead of jwks: a file with a shared secret, for HS256, HS384 "
+              "and HS512. Whoever has it can issue tokens." },
+    { .name = "audiences",
+      .type = CONF_STRINGS,
+      .at = AT(audiences),
+      .help = "A token must name one of these in aud. Empty: not looked at." },
+    { .name = "algorithms",
+      .type = CONF_STRINGS,
+      .at = AT(algorithms),
+      .help = "Signature algorithms that are taken. Empty: all of RS256, "
+              "RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and "
+              "EdDSA; with secret_file HS256, HS384 and HS512." },
+    { .name = "types",
+      .type = CONF_STRINGS,
+      .at = AT(types),
+      .help = "Values of the header's typ that are taken. Empty: JWT, at+jwt "
+              "and none." },
+    { .name = "claims",
+      .type = CONF_STRINGS,
+      .at = AT(claims),
+      .help = "Claims that must be there: NAME, or NAME=VALUE (the value, or "
+              "a list with it)." },
+    { .name = "scopes_claim",
+      .type = CONF_STRING,
+      .at = AT(scopes_claim),
+      .def = "scope",
+      .help = "The claim with the scopes: names with spaces between them, or "
+              "a list." },
+    { .name = "application_claim",
+      .type = CONF_STRING,
+      .at = AT(application_claim),
+      .def = "azp",
+      .help = "The claim that names the client. Where it is missing: "
+              "client_id, then sub." },
+    { .name = "user_claim",
+      .type = CONF_STRING,
+      .at = AT(user_claim),
+      .def = "sub",
+      .help = "The claim that names the user." },
+    { .name = "skew",
+      .type = CONF_DURATION_MS,
+      .at = AT(skew_ms),
+      .max = HOUR,
+      .def = "5s",
+      .help = "How far its clock may differ from ours." },
+    { .name = "refresh",
+      .type = CONF_DURATION_MS,
+      .at = AT(refresh_ms),
+      .min = SECOND,
+      .max = DAY,
+      .def = "10m",
+      .help = "How often jwks is read again. An unknown key id has it read "
+              "at once, at most every five seconds." },
+    { 0 },
+};
+
+#undef AT
+#define AT(member) offsetof(struct authentication_conf, member)
+
+const struct conf_field authentication_fields[] = {
+    { .name = "header",
+      .type = CONF_STRING,
+      .at = AT(header),
+      .def = "Authorization",
+      .help = "The field with tokens and passwords. A document may name "
+              "another (x-wso2-auth-header)." },
+    { .name = "forward",
+      .type = CONF_BOOL,
+      .at = AT(forward),
+      .help = "Pass credentials on to backends. Else those that were checked "
+              "are taken out." },
+    { .name = "cache",
+      .type = CONF_U64,
+      .at = AT(cache),
+      .min = 16,
+      .max = 1000000,
+      .def = "10000",
+      .help = "Verified tokens that each thread remembers." },
+    { .name = "token_size",
+      .type = CONF_SIZE,
+      .at = AT(token_size),
+      .min = 256,
+      .max = 64 * 1024,
+      .def = "16k",
+      .help = "Longer tokens are refused." },
+    { .name = "failures",
+      .type = CONF_U64,
+      .at = AT(failures),
+      .max = 60000,
+      .def = "200",
+      .help = "Failed authentications of one address (IPv6: of one /64) "
+              "within window. Beyond that only what is known to be good "
+              "already is taken from there; the rest gets 429 before it is "
+              "looked at. 0: no limit." },
+    { .name = "window",
+      .type = CONF_DURATION_MS,
+      .at = AT(window_ms),
+      .min = SECOND,
+      .max = HOUR,
+      .def = "1m",
+      .help = "The span over which failures are counted." },
+    { .name = "certificate_header",
+      .type = CONF_STRING,
+      .at = AT(certificate_header),
+      .def = "X-WSO2-CLIENT-CERTIFICATE",
+      .help = "The field in which trusted_proxies that end TLS pass on the "
+              "client's certificate (PEM, as it is, with %XX escapes, or in "
+              "base64). From others it is taken out and means nothing." },
+    { .name = "certificate_ca",
+      .type = CONF_STRING,
+      .at = AT(certificate_ca),
+      .help = "PEM bundle of those who sign certificates in that field. "
+              "Empty: only certificates that an API names are taken." },
+    { 0 },
+};

@@ -1,0 +1,39 @@
+/* credential_conf.h - settings about who calls: gateway.issuers,
+ * gateway.authentication; the tables are in credential_conf.c.
+ */
+#ifndef TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
+#define TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
+
+#include "base/conf.h"
+
+/* Who issues tokens, and what we want of them. */
+struct issuer_conf {
+    struct str name;               /* for messages and gateway.apis[].issuers */
+    struct str issuer;             /* the claim iss */
+    struct str jwks;               /* URL or file of a key set */
+    struct str certificate;        /* PEM file: certificate or public key */
+    struct str secret_file;        /* HMAC secret */
+    struct conf_strings audiences; /* any one; empty: not checked */
+    struct conf_strings algorithms; /* empty: all but HMAC */
+    struct conf_strings types;      /* of the header; empty: usual ones */
+    struct conf_strings claims;     /* NAME or NAME=VALUE, all of them */
+    struct str scopes_claim, application_claim, user_claim;
+    uint64_t skew_ms;
+    uint64_t refresh_ms; /* of jwks */
+};
+
+struct authentication_conf {
+    struct str header;   /* of tokens and passwords */
+    bool forward;        /* credentials to the backend */
+    uint64_t cache;      /* tokens, of each thread */
+    uint64_t token_size; /* bytes */
+    uint64_t failures;   /* of an address, within window_ms; 0: no limit */
+    uint64_t window_ms;
+    struct str certificate_header; /* from trusted proxies */
+    struct str certificate_ca;     /* PEM: who signs those in the header */
+};
+
+extern const struct conf_field issuer_fields[];
+extern const struct conf_field authentication_fields[];
+
+#endif
