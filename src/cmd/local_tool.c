@@ -19,23 +19,26 @@ const struct option local_tool_options[] = {
 };
 
 /* Where the gateway with the same flags keeps its state. */
-static int find_folder(const struct cmd *cmd, struct arena *a,
-                       const struct arguments *args, struct str *folder)
+int local_tool_folder(const struct cmd *cmd, struct arena *a,
+                      const struct arguments *args, struct settings *settings,
+                      struct str *folder)
 {
     struct problems ps;
     struct gateway_flags flags;
-    struct settings s;
     struct str wrong;
 
     problems_init(&ps, a);
+    memset(settings, 0, sizeof(*settings));
     *folder = str_z(arguments_get(args, "state-dir", NULL));
-    if (folder->len)
+    if (folder->len && !arguments_get(args, "config", NULL))
         return CMD_OK;
     if (gateway_flags(a, args, &flags, &wrong))
         return cmd_usage(cmd, "%.*s", STR_ARG(wrong));
     /* What else is wrong with the file, the gateway will say. */
-    settings_read(a, flags.file, &s, &ps);
-    *folder = s.state_dir.len ? s.state_dir : state_dir_default(a);
+    settings_read(a, flags.file, settings, &ps);
+    if (!folder->len)
+        *folder = settings->state_dir.len ? settings->state_dir
+                                          : state_dir_default(a);
     if (folder->len)
         return CMD_OK;
     problems_print(&ps, stderr);
@@ -79,8 +82,9 @@ int local_tool_ask(const struct cmd *cmd, const struct arguments *args,
 {
     struct arena *a = arena_new();
     struct str folder = STR_NULL;
+    struct settings settings;
     struct buf answer;
-    int status = find_folder(cmd, a, args, &folder);
+    int status = local_tool_folder(cmd, a, args, &settings, &folder);
     enum err e;
 
     buf_init(&answer, ANSWER_MAX);

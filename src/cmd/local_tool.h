@@ -5,9 +5,15 @@
 #define TG_CMD_LOCAL_TOOL_H
 
 #include "cmd/cmd.h"
+#include "gateway/settings.h"
 
 /* --state-dir and --config. */
 extern const struct option local_tool_options[];
+/* The folder of the gateway that these options mean, and its settings; an exit
+ * code. */
+int local_tool_folder(const struct cmd *cmd, struct arena *a,
+                      const struct arguments *args, struct settings *settings,
+                      struct str *folder);
 /* Finds the gateway, asks, and shows what it says; the exit code. */
 int local_tool_ask(const struct cmd *cmd, const struct arguments *args,
                    const char *verb);

@@ -10,8 +10,21 @@
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
 
-enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20 };
+enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
+
+/* Once a second: files with keys may have changed. */
+static void look_keys(struct timer *t)
+{
+    struct gateway *g =
+        (struct gateway *)((char *)t - offsetof(struct gateway, keys_timer));
+    struct keyfile *old =
+        g->credentials ? credentials_refresh(g->credentials) : NULL;
+
+    if (old)
+        retire_keys(g, old);
+    timer_set(g->main, t, loop_now_ms(g->main) + KEYS_LOOK_MS);
+}
 
 /* After a burst the allocator keeps its pages; once half of what was taken is
  * back, they are given to the system. */
@@ -45,6 +58,8 @@ struct gateway *gateway_new(struct loop *main, const char *version,
     reclaim_init(g);
     g->memory_timer.fire = look_memory;
     timer_set(main, &g->memory_timer, loop_now_ms(main) + MEMORY_LOOK_MS);
+    g->keys_timer.fire = look_keys;
+    timer_set(main, &g->keys_timer, loop_now_ms(main) + KEYS_LOOK_MS);
     return g;
 }
 
@@ -427,6 +442,7 @@ void gateway_free(struct gateway *g)
     credentials_unref(g->credentials);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
+    timer_clear(&g->keys_timer);
     x_free(g->slots);
     x_free(g->version);
     x_free(g->commit);

@@ -38,7 +38,8 @@ struct inherited {
 /* Something no new reader can find, freed when old readers are gone. */
 struct retired {
     struct snapshot *snapshot; /* or */
-    struct api *api;
+    struct api *api;           /* or */
+    struct keyfile *keys;
     uint64_t turns[THREADS_MAX];
     bool graced; /* every thread has begun a turn since */
     struct retired *next;
@@ -69,6 +70,7 @@ struct gateway {
     struct http_server *admin_server;
     struct timer drain_timer;
     struct timer memory_timer;
+    struct timer keys_timer;
     uint64_t memory_peak; /* of the budget, since memory was given back */
     uint64_t drain_until_ms;
     void (*drained)(void *arg);
@@ -112,6 +114,7 @@ void snapshot_free(struct gateway *g, struct snapshot *s);
 /* reclaim.c */
 void retire_snapshot(struct gateway *g, struct snapshot *s);
 void retire_api(struct gateway *g, struct api *a);
+void retire_keys(struct gateway *g, struct keyfile *k);
 /* A number for a new API, with room for its pins on every thread. */
 uint32_t slot_take(struct gateway *g, struct api *a);
 void slot_free(struct gateway *g, uint32_t slot);

@@ -35,6 +35,14 @@ void retire_api(struct gateway *g, struct api *a)
     stamp(g, r);
 }
 
+void retire_keys(struct gateway *g, struct keyfile *k)
+{
+    struct retired *r = x_new(sizeof(*r));
+
+    r->keys = k;
+    stamp(g, r);
+}
+
 static bool graced(struct gateway *g, struct retired *r)
 {
     for (unsigned i = 0; i < g->worker_count && !r->graced; i++) {
@@ -71,6 +79,8 @@ static void free_one(struct gateway *g, struct retired *r)
 {
     if (r->snapshot) {
         snapshot_free(g, r->snapshot);
+    } else if (r->keys) {
+        keyfile_free(r->keys);
     } else {
         slot_free(g, r->api->slot);
         api_free(r->api, g->upstreams);

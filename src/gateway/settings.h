@@ -105,6 +105,7 @@ struct gateway_conf {
     struct cors_conf cors;
     struct authentication_conf authentication;
     struct conf_list issuers; /* struct issuer_conf */
+    struct api_keys_conf api_keys;
     struct {
         struct str file;   /* empty: off; "-": stdout */
         struct str format; /* json, common, or a format string */

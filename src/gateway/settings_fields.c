@@ -674,6 +674,11 @@ static const struct conf_field gateway_fields[] = {
       .item_size = sizeof(struct issuer_conf),
       .help = "Whose tokens are taken, where documents ask for oauth2, "
               "openIdConnect or http bearer." },
+    { .name = "api_keys",
+      .type = CONF_SECTION,
+      .at = GATEWAY(api_keys),
+      .fields = api_keys_fields,
+      .help = "API keys, where documents ask for apiKey." },
     { .name = "access_log",
       .type = CONF_SECTION,
       .fields = access_log_fields,

@@ -1,4 +1,5 @@
-/* credential_conf.c - keys of gateway.issuers and gateway.authentication. */
+/* credential_conf.c - keys of gateway.issuers, gateway.authentication
+ * and gateway.api_keys. */
 #include "gateway/credential/credential_conf.h"
 
 #include "jose/jws.h"
@@ -147,5 +148,29 @@ const struct conf_field authentication_fields[] = {
       .at = AT(certificate_ca),
       .help = "PEM bundle of those who sign certificates in that field. "
               "Empty: only certificates that an API names are taken." },
+    { 0 },
+};
+
+#undef AT
+#define AT(member) offsetof(struct api_keys_conf, member)
+
+const struct conf_field api_keys_fields[] = {
+    { .name = "file",
+      .type = CONF_STRING,
+      .at = AT(file),
+      .help = "The file with the hashes of API keys, as `tollgate apikey new` "
+              "writes it. It is read again within a second of a change. "
+              "Default: apikeys in state_dir." },
+    { .name = "header",
+      .type = CONF_STRING,
+      .at = AT(header),
+      .def = "ApiKey",
+      .help = "The field with the key where a document does not name one "
+              "(x-wso2-application-security with api_key)." },
+    { .name = "query",
+      .type = CONF_STRING,
+      .at = AT(query),
+      .def = "apikey",
+      .help = "The query parameter with the key, likewise. Empty: none." },
     { 0 },
 };

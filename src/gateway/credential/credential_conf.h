@@ -1,5 +1,5 @@
 /* credential_conf.h - settings about who calls: gateway.issuers,
- * gateway.authentication; the tables are in credential_conf.c.
+ * gateway.authentication, gateway.api_keys; the tables are in credential_conf.c.
  */
 #ifndef TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
 #define TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
@@ -33,6 +33,13 @@ struct authentication_conf {
     struct str certificate_ca;     /* PEM: who signs those in the header */
 };
 
+struct api_keys_conf {
+    struct str file;   /* empty: apikeys in the state folder */
+    struct str header; /* where a document only says that it takes keys */
+    struct str query;  /* likewise; empty: none */
+};
+
+extern const struct conf_field api_keys_fields[];
 extern const struct conf_field issuer_fields[];
 extern const struct conf_field authentication_fields[];
 

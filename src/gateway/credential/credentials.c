@@ -1,6 +1,8 @@
 /* credentials.c - see credentials.h. */
 #include "gateway/credential/credentials.h"
 
+#include "base/log.h"
+
 static void make_issuers(struct credentials *c, const struct settings *s,
                          struct problems *ps)
 {
@@ -21,6 +23,49 @@ static void make_issuers(struct credentials *c, const struct settings *s,
     }
 }
 
+static void load_keys(struct credentials *c, const struct settings *s,
+                      struct problems *ps)
+{
+    struct str path = s->gateway.api_keys.file;
+    struct keyfile *keys = NULL;
+
+    if (!path.len && s->state_dir.len)
+        path = arena_printf(c->arena, "%.*s/apikeys", STR_ARG(s->state_dir));
+    if (keyfile_load(path, ps, &keys) == ERR_OK)
+        atomic_init(&c->keys, keys);
+}
+
+static void say(const struct problems *ps)
+{
+    for (const struct problem *p = ps->first; p; p = p->next)
+        log_error("keys", "%.*s; the keys read before stay",
+                  STR_ARG(problem_line(ps->arena, p)));
+}
+
+struct keyfile *credentials_refresh(struct credentials *c)
+{
+    struct keyfile *old = atomic_load(&c->keys), *made;
+    struct arena *a;
+    struct problems ps;
+
+    if (!keyfile_stale(old))
+        return NULL;
+    a = arena_new();
+    problems_init(&ps, a);
+    if (keyfile_load(keyfile_path(old), &ps, &made)) {
+        /* Said once for each state of the file. */
+        if (keyfile_note(old))
+            say(&ps);
+        old = NULL;
+    } else {
+        log_info("keys", "%.*s was read: %zu keys", STR_ARG(keyfile_path(made)),
+                 keyfile_count(made));
+        atomic_store_explicit(&c->keys, made, memory_order_release);
+    }
+    arena_free(a);
+    return old;
+}
+
 enum err credentials_new(const struct settings *s, struct problems *ps,
                          struct credentials **out)
 {
@@ -34,6 +79,7 @@ enum err credentials_new(const struct settings *s, struct problems *ps,
     c->conf.header = arena_copy(a, c->conf.header);
     c->conf.certificate_header = arena_copy(a, c->conf.certificate_header);
     make_issuers(c, s, ps);
+    load_keys(c, s, ps);
     if (ps->errors > errors) {
         credentials_unref(c);
         return ERR_INVALID;
@@ -50,6 +96,8 @@ struct credentials *credentials_ref(struct credentials *c)
 
 void credentials_unref(struct credentials *c)
 {
-    if (c && --c->refs == 0)
-        arena_free(c->arena);
+    if (!c || --c->refs)
+        return;
+    keyfile_free(atomic_load(&c->keys));
+    arena_free(c->arena);
 }

@@ -6,7 +6,10 @@
 #ifndef TG_GATEWAY_CREDENTIAL_CREDENTIALS_H
 #define TG_GATEWAY_CREDENTIAL_CREDENTIALS_H
 
+#include <stdatomic.h>
+
 #include "gateway/credential/issuer.h"
+#include "gateway/credential/keyfile.h"
 #include "gateway/settings.h"
 
 struct credentials {
@@ -15,7 +18,18 @@ struct credentials {
     struct authentication_conf conf;
     struct issuer **issuers;
     size_t issuer_count;
+    struct keyfile *_Atomic keys;
 };
+
+/* The keys now: to be looked at in this turn only. Any thread. */
+static inline const struct keyfile *
+credentials_keys(const struct credentials *c)
+{
+    return atomic_load_explicit(&c->keys, memory_order_acquire);
+}
+/* Reads files that changed. Returns a table that is out of use now, to be
+ * freed once every thread has begun another turn; or NULL. Main thread. */
+struct keyfile *credentials_refresh(struct credentials *c);
 
 /* Reads the files it names. ERR_INVALID with problems. */
 enum err credentials_new(const struct settings *s, struct problems *ps,
