@@ -2,6 +2,7 @@
 #include "jose_fixture.h"
 
 #include <openssl/bn.h>
+#include <pthread.h>
 
 #include "jose/b64.h"
 #include "jose/jwk_internal.h"
@@ -74,6 +75,50 @@ static void every_algorithm_signs_and_verifies(void **state)
             EVP_PKEY_free(key);
     }
     EVP_PKEY_free(rsa);
+}
+
+struct shared {
+    const struct jwk *keys[3];
+    struct jws tokens[3];
+};
+
+static void *verify_often(void *arg)
+{
+    const struct shared *s = arg;
+    uintptr_t wrong = 0;
+
+    for (int round = 0; round < 200; round++)
+        for (int i = 0; i < 3; i++)
+            wrong += jws_verify_with(&s->tokens[i], JOSE_ASYMMETRIC,
+                                     s->keys[i]) != JWT_OK;
+    return (void *)wrong;
+}
+
+static void threads_share_keys(void **state)
+{
+    static const enum jose_alg algs[] = { JOSE_RS256, JOSE_ES256, JOSE_EDDSA };
+    pthread_t threads[4];
+    struct shared s;
+    void *wrong;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        EVP_PKEY *key = key_for(algs[i]);
+
+        s.keys[i] = jwk_of(key, STR_NULL, JOSE_NONE);
+        assert_int_equal(parse(sign(key, algs[i], STR("x")), &s.tokens[i]),
+                         JWT_OK);
+        EVP_PKEY_free(key);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, verify_often, &s),
+                         0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    for (int i = 0; i < 3; i++)
+        jwk_free((struct jwk *)(uintptr_t)s.keys[i]);
 }
 
 static void one_flipped_bit_is_noticed(void **state)
@@ -246,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_algorithm_signs_and_verifies),
+        TEST(threads_share_keys),
         TEST(one_flipped_bit_is_noticed),
         TEST(r_and_s_must_be_below_the_order),
         TEST(keys_sign_only_what_they_are_for),
