@@ -92,7 +92,7 @@ describe('An API key', () => {
         assertError(await gateway.call('/shop/query?key='), 401, '900901');
         const answer = await gateway.call('/shop/header');
 
-        assert.match(answer.get('www-authenticate'), /^ApiKey realm=/);
+        assert.match(answer.header('www-authenticate'), /^ApiKey realm=/);
         assert.deepEqual(Object.keys(JSON.parse(answer.text)), ['code', 'message', 'description']);
     });
 
