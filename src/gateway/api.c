@@ -217,6 +217,10 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     op->method_text = arena_copy(c->a, o->method);
     op->method = method_id(o->method);
     op->path = arena_copy(c->a, o->path);
+    op->title =
+        arena_printf(c->a, "%.*s %.*s of %.*s %.*s", STR_ARG(o->method),
+                     STR_ARG(o->path), STR_ARG(c->api->name),
+                     STR_ARG(c->api->version));
     op->production = choose_cluster(c, o);
     if (chain_compile(&in, &op->chain) || !op->production || o->shadowed)
         return;

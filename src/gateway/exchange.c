@@ -6,6 +6,8 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "format/uri.h"
+#include "gateway/explain_grant.h"
+#include "gateway/explain_ring.h"
 #include "gateway/forwarding.h"
 #include "gateway/proxy.h"
 #include "gateway/streams.h"
@@ -82,12 +84,40 @@ static void refuse_late(struct exchange *x, const struct refusal *r)
                              STR_ARG(refusal_grpc_message(x->s.arena, r))));
 }
 
+void exchange_last_fields(struct exchange *x)
+{
+    if (!x->explain_answer)
+        return;
+    x->explain_answer = false;
+    exchange_add_field(x, STR("X-Tollgate-Explain"),
+                       explain_summary(x->s.arena, &x->explain));
+}
+
+/* Who refuses says why; where nobody did, the answer's own words must do. */
+static void note_refusal(struct exchange *x, const struct refusal *r)
+{
+    struct explain *e = &x->explain;
+    struct explain_record *last =
+        e->count ? &e->records[explain_count(e) - 1] : NULL;
+    struct str *text;
+
+    if (last && last->reason == REASON_ENDPOINT_FAILED)
+        last->verdict = EXPLAIN_REFUSED; /* it was the last try */
+    if (last && last->verdict == EXPLAIN_REFUSED)
+        return;
+    text = arena_alloc(x->s.arena, sizeof(*text));
+    *text = str_z(r->description);
+    explain_note(e, EXPLAIN_ENDPOINT, EXPLAIN_REFUSED, REASON_OTHER, 0, text);
+}
+
 void exchange_refuse(struct exchange *x, const struct refusal *r)
 {
     const struct settings *s = x->worker->snapshot->settings;
     struct str type, body;
 
     x->refusal = r;
+    note_refusal(x, r);
+    exchange_last_fields(x);
     if (x->s.reply_started) {
         refuse_late(x, r);
         return;
@@ -268,6 +298,27 @@ static void add_allow(struct exchange *x, uint32_t allowed)
     buf_done(&b);
 }
 
+/* A grant, or the dice, have a call kept whatever comes of it. */
+static void mark(struct exchange *x)
+{
+    const struct worker *w = x->worker;
+    const struct header *h =
+        message_get(&x->s.request, FIELD_X_TOLLGATE_EXPLAIN);
+    uint64_t sample = w->snapshot->settings->gateway.explain.sample;
+
+    if (h) {
+        x->s.request.headers[h - x->s.request.headers].hop = true;
+        x->explain_answer =
+            w->explain_key &&
+            explain_grant_check(w->explain_key, h->value, x->api->name,
+                                x->api->version,
+                                loop_wall_us(w->loop) / 1000000);
+        x->explain.marked = x->explain_answer;
+    }
+    if (sample && rng_below(&x->worker->rng, 1000) < sample)
+        x->explain.marked = true;
+}
+
 /* Finds API and operation. False: the call was answered. */
 static bool route(struct exchange *x)
 {
@@ -278,6 +329,8 @@ static bool route(struct exchange *x)
     x->api = router_find(x->worker->snapshot->router, m->authority, x->path,
                          &context);
     if (!x->api) {
+        explain_note(&x->explain, EXPLAIN_ROUTE, EXPLAIN_REFUSED,
+                     REASON_NO_ROUTE, 0, NULL);
         exchange_refuse(x, &refusal_not_found);
         return false;
     }
@@ -290,12 +343,20 @@ static bool route(struct exchange *x)
         cors_preflight(&x->api->cors, x, allowed);
         return false;
     }
-    if (x->op)
+    mark(x);
+    if (x->op) {
+        explain_note(&x->explain, EXPLAIN_ROUTE, EXPLAIN_PASSED, REASON_ROUTED,
+                     0, &x->op->title);
         return true;
+    }
     if (allowed) {
         add_allow(x, allowed);
+        explain_note(&x->explain, EXPLAIN_ROUTE, EXPLAIN_REFUSED,
+                     REASON_NO_METHOD, 0, &x->fields[x->field_count - 1].value);
         exchange_refuse(x, &refusal_method);
     } else {
+        explain_note(&x->explain, EXPLAIN_ROUTE, EXPLAIN_REFUSED,
+                     REASON_NO_OPERATION, 0, NULL);
         exchange_refuse(x, &refusal_not_found);
     }
     return false;
@@ -313,6 +374,8 @@ static void run_chain(struct exchange *x)
 
         if (s->policy->on_request)
             v = s->policy->on_request(s->conf, x);
+        if (x->explain.marked)
+            explain_stamp(&x->explain, clock_mono_us() - x->s.start_us);
         if (v != VERDICT_NEXT)
             return; /* answered, or exchange_resume() goes on */
     }
@@ -405,6 +468,40 @@ static uint32_t series_of(struct exchange *x)
     return id - 1;
 }
 
+/* What was decided about it, when somebody may ask. */
+static void keep_explanation(struct exchange *x, uint64_t us)
+{
+    struct worker *w = x->worker;
+    const struct message *m = &x->s.request;
+    struct explain_head head = {
+        .id = x->activityid,
+        .wall_us = loop_wall_us(w->loop) - us,
+        .configuration = w->snapshot->number,
+        .method = m->method_text,
+        .path = x->path.len ? x->path : m->path,
+        .client = str_from(x->client.text, x->client.text_len),
+        .status = x->s.status,
+        .total_us = (uint32_t)us,
+        .backend_us = (uint32_t)x->upstream_us,
+    };
+
+    if (x->api) {
+        head.api = x->api->name;
+        head.version = x->api->version;
+    }
+    if (x->op)
+        head.operation = x->op->path;
+    if (x->caller)
+        head.caller =
+            x->caller->user.len ? x->caller->user : x->caller->application;
+    if (x->refusal)
+        head.code = str_z(x->refusal->code);
+    if (x->explain.marked)
+        explain_stamp(&x->explain, us);
+    explain_ring_add(w->explain,
+                     explain_encode(x->s.arena, &head, &x->explain));
+}
+
 static void log_access(struct exchange *x, uint64_t us)
 {
     struct worker *w = x->worker;
@@ -456,6 +553,8 @@ static void on_end(struct http_stream *s)
                    s->body_out);
     if (w->snapshot->log_format)
         log_access(x, us);
+    if (w->explain && (x->refusal || x->explain.marked))
+        keep_explanation(x, us);
     if (x->op)
         for (uint32_t i = 0; i < x->next_step; i++)
             if (x->op->chain.steps[i].policy->on_end)

@@ -36,8 +36,9 @@ enum exchange_state {
 };
 
 /* The gateway's own are activityid, Allow, four of CORS, two locations, three
- * of gRPC or the WebSocket version, WWW-Authenticate, Retry-After. */
-enum { REPLY_FIELDS_MAX = 14 + REPLY_VALUES_MAX };
+ * of gRPC or the WebSocket version, WWW-Authenticate, Retry-After,
+ * X-Tollgate-Explain. */
+enum { REPLY_FIELDS_MAX = 15 + REPLY_VALUES_MAX };
 
 struct exchange {
     struct http_stream s; /* first */
@@ -67,6 +68,7 @@ struct exchange {
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     struct explain explain;
+    bool explain_answer; /* the caller may see the explanation */
     const struct message *reply; /* kept for the access log; or NULL */
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
     uint32_t field_count, own_fields; /* own: before the backend's reply */
@@ -98,6 +100,8 @@ void exchange_answer(struct exchange *x, unsigned status);
 /* Added to whatever reply is given. name and value live in the arena or
  * longer. */
 void exchange_add_field(struct exchange *x, struct str name, struct str value);
+/* Before a head is sent: fields that only then are known. */
+void exchange_last_fields(struct exchange *x);
 /* After VERDICT_WAIT: run the rest of the chain. */
 void exchange_resume(struct exchange *x);
 

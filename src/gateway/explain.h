@@ -1,62 +1,40 @@
 /* explain.h - what was decided about a call, and why.
  *
- * Each step of the chain notes its decision: sixteen bytes, always, so that
- * a refusal can be explained afterwards to somebody who did not ask for it
- * before. Text is made only when it is read.
+ * Each step of the chain notes its decision: sixteen bytes, always, so that a
+ * refusal can be explained afterwards to somebody who did not ask for it
+ * before. At the end of a call that was refused, or marked, the notes go to a
+ * ring in the state folder (explain_ring.h). Text is made when somebody reads
+ * it (explain_text.h). Secrets are never noted: names, ids and times are.
  */
 #ifndef TG_GATEWAY_EXPLAIN_H
 #define TG_GATEWAY_EXPLAIN_H
 
-#include "base/str.h"
+#include "base/arena.h"
 
 enum explain_step {
-    EXPLAIN_SCHEME, /* one of the document's security schemes */
+    EXPLAIN_ROUTE,
+    EXPLAIN_TRANSPORT,
+    EXPLAIN_ACCESS, /* deny rules, addresses */
+    EXPLAIN_ATTEMPTS,
+    EXPLAIN_SCHEME, /* the document's security as a whole */
     EXPLAIN_TOKEN,
     EXPLAIN_KEY,
     EXPLAIN_PASSWORD,
     EXPLAIN_CERTIFICATE,
-    EXPLAIN_ATTEMPTS,
     EXPLAIN_SCOPE,
-    EXPLAIN_ACCESS, /* deny rules, addresses */
     EXPLAIN_LIMIT,
     EXPLAIN_ENDPOINT,
+    EXPLAIN_STEPS,
 };
 
 enum explain_verdict { EXPLAIN_PASSED, EXPLAIN_SKIPPED, EXPLAIN_REFUSED };
 
+#define REASON(name, word, what, fix) REASON_##name,
 enum explain_reason {
-    REASON_NO_CREDENTIAL,
-    REASON_CREDENTIAL_ABSENT,
-    REASON_OPEN_WITHOUT,
-    REASON_ATTEMPTS,
-    REASON_TOKEN_GOOD,
-    REASON_TOKEN_KNOWN,
-    REASON_TOKEN_MALFORMED,
-    REASON_TOKEN_EXPIRED,
-    REASON_TOKEN_NOT_YET,
-    REASON_TOKEN_ISSUER,
-    REASON_TOKEN_AUDIENCE,
-    REASON_TOKEN_KEY,
-    REASON_TOKEN_SIGNATURE,
-    REASON_TOKEN_ALGORITHM,
-    REASON_TOKEN_TYPE,
-    REASON_TOKEN_CLAIM,
-    REASON_TOKEN_BINDING,
-    REASON_TOKEN_KIND,
-    REASON_KEY_GOOD,
-    REASON_KEY_MALFORMED,
-    REASON_KEY_UNKNOWN,
-    REASON_KEY_REVOKED,
-    REASON_KEY_EXPIRED,
-    REASON_KEY_API,
-    REASON_KEY_ADDRESS,
-    REASON_KEY_REFERER,
-    REASON_CERTIFICATE_GOOD,
-    REASON_CERTIFICATE_UNTRUSTED,
-    REASON_CERTIFICATE_OTHER,
-    REASON_SCOPE_FOUND,
-    REASON_SCOPE_MISSING,
+#include "gateway/explain_reasons.h"
+    REASONS
 };
+#undef REASON
 
 struct explain_record {
     uint8_t step, verdict;
@@ -70,6 +48,9 @@ enum { EXPLAIN_RECORDS = 24 };
 struct explain {
     struct explain_record records[EXPLAIN_RECORDS];
     uint32_t count; /* may be more than there is room for */
+    bool marked;    /* kept in any case, with times */
+    uint32_t stamped;
+    uint32_t us[EXPLAIN_RECORDS]; /* since the call began; of marked ones */
 };
 
 static inline void explain_note(struct explain *e, enum explain_step step,
@@ -84,5 +65,40 @@ static inline void explain_note(struct explain *e, enum explain_step step,
     e->records[at] = (struct explain_record) { (uint8_t)step, (uint8_t)verdict,
                                                (uint16_t)reason, number, text };
 }
+
+/* How many notes there are. */
+static inline uint32_t explain_count(const struct explain *e)
+{
+    return e->count < EXPLAIN_RECORDS ? e->count : EXPLAIN_RECORDS;
+}
+
+/* Of a marked call: the notes made since the last time were made at us after
+ * its begin. */
+void explain_stamp(struct explain *e, uint64_t us);
+
+/* What is kept of a call beside its notes. */
+struct explain_head {
+    struct str id; /* activityid */
+    uint64_t wall_us;
+    uint64_t configuration; /* its number */
+    struct str api, version, method, path, operation, client;
+    struct str caller; /* application or user, a name; or empty */
+    struct str code;   /* of the refusal; empty: none */
+    uint16_t status;
+    uint32_t total_us, backend_us;
+};
+
+/* The bytes of a call, in the arena; at most EXPLAIN_BYTES_MAX. Texts are cut
+ * at 256 bytes. */
+#define EXPLAIN_BYTES_MAX 16384
+struct str explain_encode(struct arena *a, const struct explain_head *head,
+                          const struct explain *e);
+/* "token=token_good scope=scope_missing!": for a header field; at most 1 KiB.
+ * The ! marks the refusal. */
+struct str explain_summary(struct arena *a, const struct explain *e);
+
+/* "token"; "token_expired". */
+const char *explain_step_name(enum explain_step step);
+const char *explain_reason_word(enum explain_reason reason);
 
 #endif

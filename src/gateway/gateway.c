@@ -91,11 +91,32 @@ static void set_ceilings(struct gateway *g, const struct settings *s)
     admission_set_limit(g->admission, each);
 }
 
+/* What threads share in the state folder. None of it is worth not to start. */
+static void open_explain(struct gateway *g, const struct settings *s)
+{
+    struct arena *a = arena_new();
+    struct str folder = s->state_dir;
+
+    if (folder.len && s->gateway.explain.size &&
+        explain_ring_open(arena_printf(a, "%.*s/explain.ring", STR_ARG(folder)),
+                          s->gateway.explain.size, &g->explain))
+        log_warn("explain",
+                 "%.*s/explain.ring cannot be opened: %m; refused "
+                 "calls will not be explained",
+                 STR_ARG(folder));
+    g->has_explain_key =
+        folder.len &&
+        !explain_key_load(arena_printf(a, "%.*s/explain.key", STR_ARG(folder)),
+                          true, &g->explain_key);
+    arena_free(a);
+}
+
 static void make_workers(struct gateway *g, const struct settings *s)
 {
     struct loop *loops[THREADS_MAX];
     unsigned n = (unsigned)s->gateway.threads;
 
+    open_explain(g, s);
     if (!n)
         n = budget_machine_cpus();
     if (n > THREADS_MAX)
@@ -439,6 +460,7 @@ void gateway_free(struct gateway *g)
     }
     admission_free(g->admission);
     attempts_free(g->attempts);
+    explain_ring_close(g->explain);
     credentials_unref(g->credentials);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);

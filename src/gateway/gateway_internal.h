@@ -7,6 +7,8 @@
 
 #include "gateway/attempts.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/explain_grant.h"
+#include "gateway/explain_ring.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream/upstreams.h"
 #include "gateway/worker.h"
@@ -56,6 +58,9 @@ struct gateway {
     struct attempts *attempts;
     struct credentials *credentials; /* of the present settings */
     uint64_t credentials_content;
+    struct explain_ring *explain; /* opened by the first load; or NULL */
+    struct explain_key explain_key;
+    bool has_explain_key;
     struct listener *listeners;
     struct inherited *inherited;
     uint32_t listener_ids;

@@ -71,6 +71,29 @@ static void end_try(struct exchange *x)
     }
 }
 
+static const struct str *text_of(struct exchange *x, const char *z)
+{
+    struct str *text = arena_alloc(x->s.arena, sizeof(*text));
+
+    *text = str_z(z);
+    return text;
+}
+
+/* A try failed; whether the call does is known later. why: static. */
+static void note_failure(struct exchange *x, const char *why)
+{
+    explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_SKIPPED,
+                 REASON_ENDPOINT_FAILED, 0, text_of(x, why));
+}
+
+static void refuse_endpoint(struct exchange *x, const char *why,
+                            const struct refusal *r)
+{
+    explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_REFUSED,
+                 REASON_ENDPOINT_NONE, 0, text_of(x, why));
+    exchange_refuse(x, r);
+}
+
 void proxy_end_try(struct exchange *x)
 {
     if (x->endpoint)
@@ -186,7 +209,6 @@ static struct str safe_trailers(struct arena *a, struct str lines)
         struct str name = str_head(line, str_find(line, ':'));
 
         if (field_id(name) == FIELD_OTHER &&
-            !str_eq_nocase(name, STR("cookie")) &&
             !str_eq_nocase(name, STR("set-cookie")) &&
             !str_eq_nocase(name, STR("cache-control")) &&
             !str_eq_nocase(name, STR("content-encoding")) &&
@@ -379,6 +401,7 @@ void exchange_connect_failed(struct exchange *x, enum http_fail kind,
              STR_ARG(x->endpoint->endpoint->name), why ? why : "closed");
     outcome(x, ENDPOINT_UNREACHABLE, why);
     end_try(x);
+    note_failure(x, why ? why : http_fail_name(kind));
     if (!try_again(x, AGAIN_UNSENT))
         exchange_refuse(x, kind == HTTP_FAIL_CONNECT_TIMEOUT
                                ? &refusal_connect_timeout
@@ -398,11 +421,13 @@ static void dispatch(struct exchange *x)
                       x->cluster->count > 1 ? (uint32_t)rng_next(&w->rng) : 0,
                       &x->trial);
     if (at < 0) {
-        exchange_refuse(x, &refusal_suspended);
+        refuse_endpoint(x, "all of them are set aside", &refusal_suspended);
         return;
     }
     x->member = (uint16_t)at;
     e = x->cluster->members[at].endpoint;
+    explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_PASSED,
+                 REASON_ENDPOINT_CHOSEN, 0, &e->name);
     x->endpoint = endpoint_here(e, w->index, w->loop, w->metrics);
     x->state = X_CONNECT;
     if (x->websocket) {
@@ -422,17 +447,21 @@ static void dispatch(struct exchange *x)
                                    : e->wait_ms));
     } else if (err == ERR_LIMIT || err == ERR_INVALID) {
         end_try(x);
-        exchange_refuse(x, err == ERR_LIMIT ? &refusal_busy
-                                            : &refusal_websocket_backend);
+        if (err == ERR_LIMIT)
+            refuse_endpoint(x, "all connections to it are in use",
+                            &refusal_busy);
+        else
+            exchange_refuse(x, &refusal_websocket_backend);
     } else if (err == ERR_NOT_FOUND) {
         end_try(x);
         if (!try_again(x, AGAIN_ELSEWHERE))
-            exchange_refuse(x, &refusal_suspended);
+            refuse_endpoint(x, "its name has no address", &refusal_suspended);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
                errno == ENOMEM || errno == EADDRNOTAVAIL) {
         /* Ours, not the endpoint's: it is not blamed. */
         end_try(x);
-        exchange_refuse(x, &refusal_busy);
+        refuse_endpoint(x, "the gateway is short of descriptors or memory",
+                        &refusal_busy);
     } else {
         exchange_connect_failed(x, HTTP_FAIL_CONNECT, strerrordesc_np(errno));
     }
@@ -451,7 +480,8 @@ static void on_timer(struct timer *t)
     case X_CONNECT:
         endpoint_forget(x->endpoint, x);
         end_try(x);
-        exchange_refuse(x, &refusal_busy);
+        refuse_endpoint(x, "no connection to it became free in time",
+                        &refusal_busy);
         break;
     case X_TUNNEL:
         tunnel_timer(x);
@@ -612,6 +642,8 @@ static void on_reply(struct http_call *call, const struct message *reply)
         return;
     }
     x->state = X_REPLY;
+    explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_PASSED, REASON_ANSWERED,
+                 m->status, NULL);
     if (is_event_stream(m)) {
         call->stall_ms = 0;
         streams_join(x);
@@ -627,6 +659,7 @@ static void on_reply(struct http_call *call, const struct message *reply)
         drop_cors_fields(m);
     if (conf(x)->reply_headers.count)
         add_reply_fields(x, m, &conf(x)->reply_headers);
+    exchange_last_fields(x);
     r.skip = H1_FIELD_BIT(FIELD_ACTIVITYID) | map_locations(x, m);
     r.extras = x->field_count;
     frame_reply(x, m, &r);
@@ -726,6 +759,7 @@ static void on_fail(struct http_call *call, enum http_fail why, bool any,
     if (!stale)
         outcome(x, ENDPOINT_FAILED, detail);
     end_try(x);
+    note_failure(x, http_fail_name(why));
     /* Who speaks gRPC reads the codes of resets, and so gets the backend's. */
     if (x->grpc && call->reset_code && why != HTTP_FAIL_REFUSED &&
         x->s.request.major == 2) {

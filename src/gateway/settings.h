@@ -107,6 +107,10 @@ struct gateway_conf {
     struct conf_list issuers; /* struct issuer_conf */
     struct api_keys_conf api_keys;
     struct {
+        uint64_t size;   /* bytes of the ring; 0: nothing is kept */
+        uint64_t sample; /* of 1,000 calls */
+    } explain;
+    struct {
         struct str file;   /* empty: off; "-": stdout */
         struct str format; /* json, common, or a format string */
     } access_log;

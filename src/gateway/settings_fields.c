@@ -107,6 +107,26 @@ static const struct conf_field reply_header_fields[] = {
 
 /* ---- gateway.admin, gateway.timeouts, gateway.limits ---- */
 
+static const struct conf_field explain_fields[] = {
+    { .name = "size",
+      .type = CONF_SIZE,
+      .at = GATEWAY(explain.size),
+      .max = 4096 * MIB,
+      .def = "64m",
+      .help = "The file explain.ring in state_dir, where calls are kept that "
+              "`tollgate explain` can tell about: every one that was refused, "
+              "and those that were marked. The newest take the place of the "
+              "oldest. 0: none are kept." },
+    { .name = "sample",
+      .type = CONF_U64,
+      .at = GATEWAY(explain.sample),
+      .max = 1000,
+      .def = "0",
+      .help = "Of 1,000 calls so many are marked: kept, with times, whatever "
+              "came of them." },
+    { 0 },
+};
+
 static const struct conf_field admin_fields[] = {
     { .name = "address",
       .type = CONF_STRING,
@@ -679,6 +699,10 @@ static const struct conf_field gateway_fields[] = {
       .at = GATEWAY(api_keys),
       .fields = api_keys_fields,
       .help = "API keys, where documents ask for apiKey." },
+    { .name = "explain",
+      .type = CONF_SECTION,
+      .fields = explain_fields,
+      .help = "What `tollgate explain` can tell about." },
     { .name = "access_log",
       .type = CONF_SECTION,
       .fields = access_log_fields,

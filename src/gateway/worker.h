@@ -39,6 +39,8 @@ struct worker {
     struct access_log *log;
     struct rng rng;
     struct attempts *attempts;  /* the gateway's */
+    struct explain_ring *explain; /* the gateway's; or NULL */
+    const struct explain_key *explain_key;
     struct token_cache *tokens; /* for so many */
     uint64_t tokens_capacity;
     struct arena *refusal; /* text of the last request nobody could read */

@@ -148,8 +148,7 @@ static void join_cookies(struct h2_fields *f)
     for (uint32_t i = 0; i < f->count; i++) {
         struct h2_item *item = &f->items[i];
 
-        if (item->id != FIELD_OTHER || item->name_len != 6 ||
-            memcmp(f->text + item->name, "cookie", 6) != 0)
+        if (item->id != FIELD_COOKIE)
             continue;
         crumbs++;
         size += item->value_len + 2;

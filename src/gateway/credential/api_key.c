@@ -128,7 +128,7 @@ static bool find_cookie(struct exchange *x, const struct place *p,
     for (uint32_t i = 0; i < m->count; i++) {
         struct header *h = &m->headers[i];
 
-        if (h->id != FIELD_OTHER || !str_eq_nocase(h->name, STR("cookie")) ||
+        if (h->id != FIELD_COOKIE ||
             !find_part(h->value, ';', p->name, &out->text, &out->part))
             continue;
         out->field = h;

@@ -189,6 +189,8 @@ static enum finding judge(struct auth_run *run, const struct auth_demand *d)
     const struct caller *c = run->found;
     const struct str *missing;
 
+    run->x->caller = c; /* known, whatever he may */
+
     if (c->kind == CALLER_TOKEN && d->auth_type != OAS_AUTH_ANY &&
         c->for_user != (d->auth_type == OAS_AUTH_USER)) {
         explain_note(&run->x->explain, EXPLAIN_SCOPE, EXPLAIN_REFUSED,

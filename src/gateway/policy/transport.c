@@ -20,10 +20,13 @@ static enum err prepare(const struct policy_input *in, void *conf)
 
 static enum verdict on_request(const void *conf, struct exchange *x)
 {
+    static const struct str http = { "http", 4 }, https = { "https", 5 };
     const struct transport *t = conf;
 
     if (x->tls ? t->https : t->http)
         return VERDICT_NEXT;
+    explain_note(&x->explain, EXPLAIN_TRANSPORT, EXPLAIN_REFUSED,
+                 REASON_TRANSPORT, 0, x->tls ? &https : &http);
     exchange_refuse(x, x->tls ? &refusal_https_not_allowed
                               : &refusal_http_not_allowed);
     return VERDICT_ANSWERED;

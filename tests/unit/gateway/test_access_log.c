@@ -22,7 +22,7 @@ static struct header headers[] = {
     { STR("Referer"), STR("https://e.org/?code=abc&b=1#access_token=t"),
       FIELD_REFERER, false },
     { STR("Authorization"), STR("Bearer s3cret"), FIELD_AUTHORIZATION, false },
-    { STR("apikey"), STR("s3cret"), FIELD_OTHER, false },
+    { STR("apikey"), STR("s3cret"), FIELD_APIKEY, false },
     { STR("Internal-Key"), STR("s3cret"), FIELD_OTHER, false },
     { STR("X-Access-Token"), STR("s3cret"), FIELD_OTHER, false },
     { STR("X-Long"), STR_NULL, FIELD_OTHER, false },
@@ -34,7 +34,8 @@ static struct message request = {
     .first = { [FIELD_HOST] = 1,
                [FIELD_USER_AGENT] = 2,
                [FIELD_REFERER] = 3,
-               [FIELD_AUTHORIZATION] = 4 },
+               [FIELD_AUTHORIZATION] = 4,
+               [FIELD_APIKEY] = 5 },
 };
 
 static struct access_entry an_entry(void)

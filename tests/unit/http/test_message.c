@@ -83,7 +83,7 @@ static void longer_and_shorter_names_are_others(void **state)
     }
     assert_int_equal(id_of("", 0), FIELD_OTHER);
     assert_int_equal(id_of("x", 1), FIELD_OTHER);
-    assert_int_equal(id_of("Cookie", 6), FIELD_OTHER);
+    assert_int_equal(id_of("Cooked", 6), FIELD_OTHER);
     assert_int_equal(field_name(FIELD_OTHER).len, 0);
 }
 

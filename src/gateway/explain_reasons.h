@@ -1,0 +1,174 @@
+/* explain_reasons.h - every reason a step can have, in words.
+ *
+ * REASON(NAME, word, what, fix): the word is for machines; what says it to
+ * somebody who knows nothing of gateways; fix says what would have made the
+ * call pass, NULL where nothing was refused. %s is the reason's text and %u
+ * its number, each at most once and only in what; fix may have %s too. Where
+ * there is no text, a sentence ends before " (%s)" or ": %s".
+ */
+#ifndef REASON
+#error "define REASON(NAME, word, what, fix)"
+#endif
+
+REASON(ROUTED, "routed", "the call is for %s", NULL)
+REASON(NO_ROUTE, "no_route", "no API is served at this address and path",
+       "check host and path of the call; `tollgate config check` prints where "
+       "each API is served")
+REASON(NO_OPERATION, "no_operation",
+       "the API is known, but it has no operation at this path",
+       "call a path that the API's OpenAPI document has, or add it there")
+REASON(NO_METHOD, "no_method",
+       "the path is known, but not with this method; it has %s",
+       "use one of the methods in the answer's Allow field")
+REASON(TRANSPORT, "transport",
+       "the API is not offered over %s (x-wso2-transports)",
+       "call it over the other one of http and https")
+REASON(BAD_REQUEST, "bad_request",
+       "the request breaks the rules of HTTP: a path or query with bytes that "
+       "may not stand there, or a broken gRPC or WebSocket field",
+       "mend the request; escape such bytes as %%XX")
+
+REASON(NO_CREDENTIAL, "no_credential",
+       "the call brought none of the credentials the operation asks for",
+       "send one of those listed above as missing, in the place that the API's "
+       "document names")
+REASON(CREDENTIAL_ABSENT, "absent", "the call brings nothing for \"%s\"", NULL)
+REASON(OPEN_WITHOUT, "open",
+       "the operation may be called without a "
+       "credential",
+       NULL)
+REASON(ATTEMPTS, "attempts",
+       "too many calls with bad credentials came from this address",
+       "wait until the window is over (Retry-After says when), and send good "
+       "credentials; gateway.authentication.failures sets how many are "
+       "allowed")
+
+REASON(TOKEN_GOOD, "token_good",
+       "the token of %s is good: its signature and claims were checked", NULL)
+REASON(TOKEN_KNOWN, "token_known",
+       "the token of %s is good, as was found for an earlier call", NULL)
+REASON(TOKEN_MALFORMED, "token_malformed", "this is no token: %s",
+       "send the token as the issuer gave it, whole, behind \"Bearer \"; "
+       "tokens longer than gateway.authentication.token_size are refused")
+REASON(TOKEN_EXPIRED, "token_expired", "the token has expired (%s)",
+       "get a new token from the issuer; they are good until the time in their "
+       "claim exp. If this one should be good, compare the clocks of issuer "
+       "and gateway")
+REASON(TOKEN_NOT_YET, "token_not_yet", "the token is not valid yet (%s)",
+       "wait until the time in its claim nbf, or compare the clocks of issuer "
+       "and gateway (gateway.issuers[].skew)")
+REASON(TOKEN_ISSUER, "token_issuer",
+       "nobody here trusts the issuer of the token: %s",
+       "get a token from an issuer of gateway.issuers that this API trusts, or "
+       "add this one there; the claim iss must match to the letter")
+REASON(TOKEN_AUDIENCE, "token_audience",
+       "the token is meant for others: its audience (%s) is none of ours",
+       "ask the issuer for a token with one of gateway.issuers[].audiences in "
+       "its claim aud")
+REASON(TOKEN_KEY, "token_key",
+       "the issuer has no key with the id that the token names (%s)",
+       "get a new token; the issuer's key set (jwks) must have the key that "
+       "signs it")
+REASON(TOKEN_SIGNATURE, "token_signature",
+       "the token's signature is not its issuer's: %s",
+       "send the token unchanged, and get it from the real issuer")
+REASON(TOKEN_ALGORITHM, "token_algorithm",
+       "the token is signed in a way that is not accepted (%s)",
+       "have the issuer sign with one of gateway.issuers[].algorithms that "
+       "fits its key; \"none\" is never accepted")
+REASON(TOKEN_TYPE, "token_type",
+       "this is another kind of token: its typ is not accepted (%s)",
+       "send an access token, not an ID token, refresh token or proof")
+REASON(TOKEN_CLAIM, "token_claim",
+       "the token lacks a claim, or has another value of it than is wanted: %s",
+       "have the issuer put that claim into its tokens "
+       "(gateway.issuers[].claims lists what is wanted)")
+REASON(TOKEN_BINDING, "token_binding",
+       "the token is bound to a certificate or key that did not come with the "
+       "call (%s)",
+       "call with the client certificate, or the DPoP proof, of who got the "
+       "token")
+REASON(TOKEN_KIND, "token_kind",
+       "the operation wants the other kind of token, for an application or for "
+       "a user (%s)",
+       "get a token with the grant that fits: client credentials for an "
+       "application, authorization code for a user (x-auth-type)")
+
+REASON(KEY_GOOD, "key_good", "the API key %s is good", NULL)
+REASON(KEY_MALFORMED, "key_malformed", "this is not the form of an API key",
+       "send the key as `tollgate apikey new` printed it, whole")
+REASON(KEY_UNKNOWN, "key_unknown", "nobody knows this API key",
+       "send a key of this gateway; `tollgate apikey new` makes one")
+REASON(KEY_REVOKED, "key_revoked", "the API key %s was revoked",
+       "have a new key made: `tollgate apikey new`")
+REASON(KEY_EXPIRED, "key_expired", "the API key %s has expired",
+       "have a new key made: `tollgate apikey new`")
+REASON(KEY_API, "key_api", "the API key %s is for other APIs",
+       "use a key that is for this API too: `tollgate apikey new --api`")
+REASON(KEY_ADDRESS, "key_address",
+       "the API key %s is not taken from this address",
+       "call from one of the key's addresses; `tollgate apikey list` shows "
+       "them")
+REASON(KEY_REFERER, "key_referer",
+       "the API key %s is not taken from this page (Referer)",
+       "call from one of the pages of the key; `tollgate apikey list` shows "
+       "them")
+
+REASON(PASSWORD_GOOD, "password_good", "the password of %s is good", NULL)
+REASON(PASSWORD_BAD, "password_bad", "user name or password is wrong",
+       "send a user name of gateway.users with its password")
+
+REASON(CERTIFICATE_GOOD, "certificate_good",
+       "the client certificate is good: %s", NULL)
+REASON(CERTIFICATE_UNTRUSTED, "certificate_untrusted",
+       "nobody we trust has signed the client certificate: %s",
+       "call with a certificate of the listener's client_ca")
+REASON(CERTIFICATE_OTHER, "certificate_other",
+       "the client certificate is none of those the API names: %s",
+       "call with one of gateway.apis[].certificates, or add this one there")
+
+REASON(SCOPE_FOUND, "scope_found", "the scope \"%s\" is there", NULL)
+REASON(SCOPE_MISSING, "scope_missing", "the scope \"%s\" is missing",
+       "ask the issuer for a token with the scope \"%s\" (or make the API key "
+       "with it)")
+
+REASON(DENIED_ADDRESS, "denied_address",
+       "calls from this address are blocked (%s)", "have the rule taken out")
+REASON(DENIED_API, "denied_api", "calls of this API are blocked (%s)",
+       "have the rule taken out")
+REASON(DENIED_APPLICATION, "denied_application",
+       "calls of this application are blocked (%s)", "have the rule taken out")
+REASON(DENIED_USER, "denied_user", "calls of this user are blocked (%s)",
+       "have the rule taken out")
+REASON(DENIED_COUNTRY, "denied_country",
+       "calls from this country are blocked (%s)", "have the rule taken out")
+REASON(DENIED_CONDITION, "denied_condition",
+       "calls that meet this condition are blocked (%s)",
+       "have the rule taken out")
+
+REASON(LIMIT_LEFT, "limit_left", "the limit %s has room", NULL)
+REASON(LIMIT_REACHED, "limit_reached", "the limit %s is used up",
+       "wait until its window is over (Retry-After says when), or use a higher "
+       "tier")
+REASON(LIMIT_BURST, "limit_burst", "calls come too fast for the limit %s",
+       "spread the calls, or use a tier with a higher burst")
+REASON(LIMIT_CONCURRENCY, "limit_concurrency",
+       "too many calls are under way for the limit %s",
+       "wait until earlier calls have ended")
+REASON(LIMIT_BACKEND, "limit_backend",
+       "the backend takes no more calls now: its limit %s is used up",
+       "call again later (Retry-After says when)")
+REASON(LIMIT_TABLE, "limit_table", "there is no room to count this caller (%s)",
+       "call again later; the operator may give the counters more room")
+
+REASON(ENDPOINT_CHOSEN, "endpoint", "the call goes to %s", NULL)
+REASON(ENDPOINT_NONE, "no_endpoint",
+       "no endpoint of the backend can be used now: %s",
+       "bring the backend up; the log says why it was set aside, and it is "
+       "tried again by itself")
+REASON(ENDPOINT_FAILED, "endpoint_failed", "the backend did not answer: %s",
+       "see that the backend runs, is reachable from the gateway, and answers "
+       "in time (gateway.upstreams)")
+REASON(ANSWERED, "answered", "the backend answered with %u", NULL)
+REASON(OTHER, "other", "the gateway refused it: %s",
+       "see the description in the answer")
