@@ -114,6 +114,10 @@ struct oas_requirement {
     size_t count;
 };
 
+/* What x-wso2-application-security would stand for: BEARER, BASIC or API_KEY,
+ * else NULL. */
+const struct oas_scheme *oas_implied_scheme(enum oas_scheme_kind kind);
+
 /* x-auth-type: which tokens an operation takes. */
 enum oas_auth_type { OAS_AUTH_ANY, OAS_AUTH_APPLICATION, OAS_AUTH_USER };
 
@@ -141,6 +145,7 @@ struct oas_operation {
     struct oas_requirement *security;
     size_t security_count;
     bool security_disabled; /* x-wso2-disable-security, or x-auth-type None */
+    bool security_said;     /* somebody wrote about it, be it that none is */
     enum oas_auth_type auth_type;
     struct str tier; /* its own x-wso2-throttling-tier; empty: none */
 };

@@ -48,6 +48,20 @@ static const struct oas_scheme implied_certificate = {
     .implied = true,
 };
 
+const struct oas_scheme *oas_implied_scheme(enum oas_scheme_kind kind)
+{
+    switch (kind) {
+    case OAS_SCHEME_BEARER:
+        return &implied_bearer;
+    case OAS_SCHEME_BASIC:
+        return &implied_basic;
+    case OAS_SCHEME_API_KEY:
+        return &implied_key;
+    default:
+        return NULL;
+    }
+}
+
 /* The root */
 
 static struct str text_of(struct oas_load *l, struct oas_at at, const char *key,

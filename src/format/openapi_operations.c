@@ -148,6 +148,8 @@ static void security_of(struct oas_load *l, struct oas_at at,
         (void)oas_security(l, own, &op->security, &op->security_count);
     op->security_disabled = oas_security_disabled(l, at, l->security_disabled);
     oas_access_operation(l, at, op);
+    op->security_said = own.json || oas_get(l->root, "security").json ||
+                        op->security_disabled || op->security_count;
     if (op->security_disabled) {
         op->security = NULL;
         op->security_count = 0;

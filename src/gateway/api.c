@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/policy/authenticate.h"
 #include "gateway/upstream/upstreams.h"
 
 struct compile {
@@ -200,6 +201,14 @@ static void check_tier(struct compile *c, struct str tier, uint32_t line)
 
 /* Operations */
 
+static bool is_open(const struct chain *chain)
+{
+    for (uint32_t i = 0; i < chain->count; i++)
+        if (chain->steps[i].policy == &policy_authenticate)
+            return ((const struct auth *)chain->steps[i].conf)->open;
+    return true;
+}
+
 static void compile_op(struct compile *c, const struct oas_operation *o)
 {
     struct op *op = &c->api->ops[c->api->op_count];
@@ -224,6 +233,7 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     op->production = choose_cluster(c, o);
     if (chain_compile(&in, &op->chain) || !op->production || o->shadowed)
         return;
+    op->open = is_open(&op->chain);
     e = op_tree_add(c->api->tree, arena_copy(c->a, o->route), op);
     if (e == ERR_CONFLICT)
         problem_error(c->ps, o->file, o->line,

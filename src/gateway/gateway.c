@@ -9,6 +9,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/policy/authenticate.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
@@ -473,21 +474,48 @@ void gateway_free(struct gateway *g)
 
 /* tollgate config check */
 
-static void describe_op(struct buf *text, const struct oas_operation *o)
+static void describe_demand(struct buf *text, const struct oas_demand *d)
 {
+    (void)buf_printf(text, "%.*s (%.*s", STR_ARG(d->scheme->name),
+                     STR_ARG(d->scheme->type));
+    for (size_t i = 0; i < d->scope_count; i++)
+        (void)buf_printf(text, "%s%.*s",
+                         i              ? ", "
+                         : d->any_scope ? ", any scope of "
+                                        : ", scopes ",
+                         STR_ARG(d->scopes[i]));
+    (void)buf_char(text, ')');
+}
+
+static bool is_open(const struct oas_operation *o, const struct settings *s)
+{
+    for (size_t i = 0; i < o->security_count; i++)
+        if (!o->security[i].count)
+            return true;
+    return !o->security_count && !auth_default(o, &s->gateway);
+}
+
+static void describe_op(struct buf *text, const struct oas_operation *o,
+                        const struct settings *s)
+{
+    const struct oas_scheme *by_default = auth_default(o, &s->gateway);
+
     (void)buf_printf(text, "    %-7.*s %.*s  ", STR_ARG(o->method),
                      STR_ARG(o->path));
-    if (!o->security_count)
-        (void)buf_z(text,
-                    o->security_disabled ? "open (security disabled)" : "open");
+    if (by_default)
+        (void)buf_printf(text, "requires %.*s (%.*s, by default_security)",
+                         STR_ARG(by_default->name), STR_ARG(by_default->type));
+    else if (!o->security_count)
+        (void)buf_z(text, o->security_disabled ? "OPEN (security disabled)"
+                                               : "OPEN");
     for (size_t i = 0; i < o->security_count; i++) {
         (void)buf_z(text, i ? " or " : "requires ");
         if (!o->security[i].count)
-            (void)buf_z(text, "nothing");
-        for (size_t k = 0; k < o->security[i].count; k++)
-            (void)buf_printf(text, "%s%.*s (%.*s)", k ? " and " : "",
-                             STR_ARG(o->security[i].demands[k].scheme->name),
-                             STR_ARG(o->security[i].demands[k].scheme->type));
+            (void)buf_z(text, "nothing: OPEN");
+        for (size_t k = 0; k < o->security[i].count; k++) {
+            (void)buf_z(text, k ? " and " : "");
+            describe_demand(text, &o->security[i].demands[k]);
+        }
     }
     (void)buf_char(text, '\n');
 }
@@ -512,9 +540,13 @@ static void describe(struct buf *text, const struct openapi *doc,
                          doc->production->count > 1 ? ", …" : "");
     (void)buf_char(text, '\n');
     for (size_t i = 0; i < doc->operation_count; i++) {
-        describe_op(text, &doc->operations[i]);
-        open += !doc->operations[i].security_count;
+        describe_op(text, &doc->operations[i], s);
+        open += is_open(&doc->operations[i], s);
     }
+    if (open && !s->gateway.security_off)
+        (void)buf_printf(text,
+                         "    %zu of %zu operations are OPEN to anybody\n", open,
+                         doc->operation_count);
     if (s->gateway.security_off && open < doc->operation_count)
         (void)buf_printf(text,
                          "    security is off: %zu operations that "

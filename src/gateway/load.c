@@ -570,6 +570,29 @@ static void give_up(struct load *l)
     snapshot_free(l->g, l->out);
 }
 
+/* What a document leaves open is no secret to who runs it. */
+static void tell_open(const struct api *api)
+{
+    enum { NAMED = 5 };
+    struct buf names;
+    size_t open = 0;
+
+    buf_init(&names, 8192);
+    for (size_t i = 0; i < api->op_count; i++) {
+        const struct op *op = &api->ops[i];
+
+        if (op->open && open++ < NAMED)
+            (void)buf_printf(&names, "%s%.*s %.*s", names.len ? ", " : "",
+                             STR_ARG(op->method_text), STR_ARG(op->path));
+    }
+    if (open)
+        log_warn("load", "%.*s: %zu of %zu operations are open to anybody: "
+                         "%.*s%s",
+                 STR_ARG(api->file), open, api->op_count,
+                 STR_ARG(buf_view(&names)), open > NAMED ? ", …" : "");
+    buf_done(&names);
+}
+
 struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
                                const struct settings *s, struct problems *ps)
 {
@@ -594,8 +617,11 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
         credentials_unref(l.credentials);
         return NULL;
     }
-    for (size_t i = 0; i < l.out->api_count; i++)
+    for (size_t i = 0; i < l.out->api_count; i++) {
+        if (l.out->apis[i]->fresh && !s->gateway.security_off)
+            tell_open(l.out->apis[i]);
         l.out->apis[i]->fresh = false;
+    }
     keep_credentials(&l);
     if (l.reopen)
         access_file_reopen(l.out->log_file);

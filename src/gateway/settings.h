@@ -37,6 +37,12 @@ struct header_conf { /* of replies */
     struct str value;
 };
 
+enum default_security {
+    DEFAULT_OPEN,
+    DEFAULT_OAUTH2,
+    DEFAULT_API_KEY,
+    DEFAULT_BASIC,
+};
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_WEIGHTED, BALANCE_LEAST };
 enum forwarded { FORWARDED_X, FORWARDED_RFC, FORWARDED_BOTH, FORWARDED_NONE };
 enum errors { ERRORS_APIM, ERRORS_MICROGATEWAY };
@@ -81,6 +87,7 @@ struct gateway_conf {
     struct conf_strings trusted_proxies; /* addresses and CIDR ranges */
     struct str upstream;                 /* overrides every endpoint */
     int security_off;                    /* security: 0 on, 1 off */
+    int default_security;                /* enum default_security */
     struct conf_strings ignore;
     bool http2;
     int forwarded;

@@ -559,6 +559,9 @@ static const struct conf_field access_log_fields[] = {
 
 /* ---- gateway ---- */
 
+static const char *const default_security_names[] = { "open", "oauth2",
+                                                      "api_key", "basic",
+                                                      NULL };
 static const char *const security_names[] = { "on", "off", NULL };
 static const char *const forwarded_names[] = { "x-forwarded", "forwarded",
                                                "both", "none", NULL };
@@ -624,6 +627,14 @@ static const struct conf_field gateway_fields[] = {
       .help = "off serves operations without the security their documents ask "
               "for: a switch for development, shown in /ready and logged at "
               "every start." },
+    { .name = "default_security",
+      .type = CONF_ENUM,
+      .at = GATEWAY(default_security),
+      .choices = default_security_names,
+      .help = "What an operation wants whose document says nothing about "
+              "security (`security: []` says that it wants none). open: "
+              "nothing; such operations are listed by `tollgate config "
+              "check` and at every start." },
     { .name = "ignore",
       .type = CONF_STRINGS,
       .at = GATEWAY(ignore),

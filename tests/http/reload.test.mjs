@@ -212,7 +212,7 @@ describe('A bad configuration', () => {
         'a document with a wrong reference': ['broken.yaml', `openapi: 3.0.3\ninfo: {title: X, version: "1"}\nservers: [{url: "http://127.0.0.1:9/x"}]\npaths:\n  /x:\n    $ref: "#/nothing"\n`, /broken\.yaml:[56]/],
         'a document without an endpoint': ['broken.yaml', 'openapi: 3.0.3\ninfo: {title: X, version: "1"}\npaths:\n  /x:\n    get: {responses: {default: {description: any}}}\n', /broken\.yaml/],
         'two templates that differ only by a name': ['broken.yaml', 'openapi: 3.0.3\ninfo: {title: X, version: "1"}\nservers: [{url: "http://127.0.0.1:9/x"}]\npaths:\n  /a/{x}:\n    get: {responses: {default: {description: any}}}\n  /a/{y}:\n    get: {responses: {default: {description: any}}}\n', /broken\.yaml:[5-8]/],
-        'an operation whose security cannot be checked': ['broken.yaml', 'openapi: 3.0.3\ninfo: {title: X, version: "1"}\nservers: [{url: "http://127.0.0.1:9/x"}]\nsecurity: [{k: []}]\ncomponents: {securitySchemes: {k: {type: apiKey, in: header, name: k}}}\npaths:\n  /x:\n    get: {responses: {default: {description: any}}}\n', /broken\.yaml.*(--security off|\bk\b)/s],
+        'an operation whose security cannot be checked': ['broken.yaml', 'openapi: 3.0.3\ninfo: {title: X, version: "1"}\nservers: [{url: "http://127.0.0.1:9/x"}]\nsecurity: [{k: []}]\ncomponents: {securitySchemes: {k: {type: openIdConnect, openIdConnectUrl: x}}}\npaths:\n  /x:\n    get: {responses: {default: {description: any}}}\n', /broken\.yaml.*(--security off|\bk\b)/s],
     };
 
     for (const [what, [name, text, message]] of Object.entries(bad))

@@ -122,22 +122,47 @@ static void compile_challenges(const struct policy_input *in, struct auth *out)
     }
 }
 
+const struct oas_scheme *auth_default(const struct oas_operation *o,
+                                      const struct gateway_conf *conf)
+{
+    if (o->security_said)
+        return NULL;
+    switch ((enum default_security)conf->default_security) {
+    case DEFAULT_OAUTH2:
+        return oas_implied_scheme(OAS_SCHEME_BEARER);
+    case DEFAULT_API_KEY:
+        return oas_implied_scheme(OAS_SCHEME_API_KEY);
+    case DEFAULT_BASIC:
+        return oas_implied_scheme(OAS_SCHEME_BASIC);
+    default:
+        return NULL;
+    }
+}
+
 enum err auth_compile(const struct policy_input *in, struct auth *out)
 {
     const struct oas_operation *o = in->operation;
+    struct oas_demand demand = { .scheme = auth_default(o, in->conf) };
+    struct oas_requirement by_default = { &demand, 1 };
+    const struct oas_requirement *all = o->security;
+    size_t count = o->security_count;
     struct auth_way *ways;
 
-    if (!o->security_count || in->conf->security_off)
+    if (demand.scheme) {
+        all = &by_default;
+        count = 1;
+    }
+    if (!count || in->conf->security_off)
         return ERR_NOT_FOUND;
-    ways = arena_alloc(in->arena, o->security_count * sizeof(*ways));
-    for (size_t i = 0; i < o->security_count; i++) {
+    ways = arena_alloc(in->arena, count * sizeof(*ways));
+    for (size_t i = 0; i < count; i++) {
         enum err e;
 
-        if (!o->security[i].count) {
+        if (!all[i].count) {
             out->open = true;
             continue;
         }
-        e = compile_way(in, &o->security[i], &ways[out->count]);
+        e = compile_way(in, &all[i], &ways[out->count]);
         if (e)
             return e;
         out->count++;

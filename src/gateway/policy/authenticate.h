@@ -9,4 +9,9 @@
  * nothing; ERR_INVALID: something nobody can check, which was said. */
 enum err auth_compile(const struct policy_input *in, struct auth *out);
 
+/* What gateway.default_security wants of an operation whose document says
+ * nothing; NULL: nothing, or it says something. */
+const struct oas_scheme *auth_default(const struct oas_operation *o,
+                                      const struct gateway_conf *conf);
+
 #endif
