@@ -19,16 +19,6 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "no locks behind atomics");
 
 _Thread_local struct taker_of_thread taker_of_thread;
 
-static void set(_Atomic uint64_t *word, uint64_t value)
-{
-    atomic_store_explicit(word, value, memory_order_release);
-}
-
-static uint64_t get(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_acquire);
-}
-
 /* ---- the file ---- */
 
 /* Locks of an open file, not of a process: two tables that one process has
@@ -163,7 +153,7 @@ static enum err finish_table(struct counters *c, const struct opening *o)
 {
     if (c->disk_path)
         o->opened->loaded = disk_load(c, o->now_us, &o->opened->disk_bad);
-    set(&c->header->magic, COUNTERS_MAGIC);
+    word_set(&c->header->magic, COUNTERS_MAGIC);
     o->opened->created = true;
     return ERR_OK;
 }
@@ -247,8 +237,8 @@ static enum err resize(struct counters *c, const struct opening *o,
             o->opened->moved += record_put(c, &r, o->now_us);
     }
     if (!e) {
-        set(&c->header->boots, get(&old.header->boots));
-        set(&c->header->magic, COUNTERS_MAGIC);
+        word_set(&c->header->boots, word_get(&old.header->boots));
+        word_set(&c->header->magic, COUNTERS_MAGIC);
     }
     unmap(&old);
     return e;
@@ -324,21 +314,21 @@ static enum err open_fd(struct counters *c, const struct opening *o)
 static void bury(struct counters *c, unsigned process)
 {
     struct header *h = c->header;
-    uint64_t generation = get(&h->processes[process].generation) + 1;
+    uint64_t generation = word_get(&h->processes[process].generation) + 1;
 
     for (uint32_t i = 0; i < OPS; i++) {
-        if (get(&c->ops[i].holder) != process + 1)
+        if (word_get(&c->ops[i].holder) != process + 1)
             continue;
         op_bury(c, i);
-        set(&c->ops[i].holder, 0);
+        word_set(&c->ops[i].holder, 0);
     }
-    set(&h->processes[process].generation, generation & START_MAX);
+    word_set(&h->processes[process].generation, generation & START_MAX);
     atomic_fetch_and(&h->live, ~(1ull << process));
 }
 
 void counters_bury_dead(struct counters *c)
 {
-    uint64_t live = get(&c->header->live) & ~(1ull << c->process);
+    uint64_t live = word_get(&c->header->live) & ~(1ull << c->process);
 
     for (; live; live &= live - 1) {
         unsigned process = (unsigned)__builtin_ctzll(live);
@@ -357,7 +347,7 @@ static enum err become_process(struct counters *c)
             continue;
         bury(c, p);
         c->process = p;
-        c->generation = get(&c->header->processes[p].generation);
+        c->generation = word_get(&c->header->processes[p].generation);
         atomic_fetch_or(&c->header->live, 1ull << p);
         return ERR_OK;
     }
@@ -440,7 +430,7 @@ static void get_op(struct counters *c, struct taker *t)
         op_bury(c, at); /* who gave it back may have been killed in there */
         t->op = &c->ops[at];
         t->op_index = at;
-        t->seq = get(&t->op->status) >> OP_STATE_BITS;
+        t->seq = word_get(&t->op->status) >> OP_STATE_BITS;
         return;
     }
 }
@@ -480,7 +470,7 @@ void counters_thread_done(struct counters *c)
     if (t) {
         *at = t->next;
         if (t->op)
-            set(&t->op->holder, 0);
+            word_set(&t->op->holder, 0);
         x_free(t);
     }
     pthread_mutex_unlock(&c->mutex);
@@ -497,14 +487,14 @@ void counters_stats(struct counters *c, uint64_t now_us,
 
     *out = (struct counters_stats) {
         .slots = c->mask + 1ull,
-        .full_refused = get(&h->full_refused),
-        .full_passed = get(&h->full_passed),
-        .claims = get(&h->claims),
-        .helped = get(&h->helped),
-        .aborted = get(&h->aborted),
-        .flushed = get(&h->flushed),
-        .boots = get(&h->boots),
-        .processes = (uint32_t)__builtin_popcountll(get(&h->live)),
+        .full_refused = word_get(&h->full_refused),
+        .full_passed = word_get(&h->full_passed),
+        .claims = word_get(&h->claims),
+        .helped = word_get(&h->helped),
+        .aborted = word_get(&h->aborted),
+        .flushed = word_get(&h->flushed),
+        .boots = word_get(&h->boots),
+        .processes = (uint32_t)__builtin_popcountll(word_get(&h->live)),
     };
     for (uint32_t i = 0; i <= c->mask; i++)
         out->live += !slot_over(c, &c->slots[i], now_us);

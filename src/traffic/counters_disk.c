@@ -34,16 +34,6 @@ struct batch_head {
     uint64_t check; /* of the records and the count */
 };
 
-static uint64_t get(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_acquire);
-}
-
-static void set(_Atomic uint64_t *word, uint64_t value)
-{
-    atomic_store_explicit(word, value, memory_order_release);
-}
-
 /* ---- records and slots ---- */
 
 static struct slot_key key_of(const struct counters *c, const struct record *r)
@@ -56,20 +46,20 @@ static struct slot_key key_of(const struct counters *c, const struct record *r)
 
 static void put_words(struct slot *s, const struct record *r)
 {
-    uint64_t key_tag = word_tag(get(&s->key[0])) + 1;
-    uint64_t tag = word_tag(get(&s->state)) + 1;
+    uint64_t key_tag = word_tag(word_get(&s->key[0])) + 1;
+    uint64_t tag = word_tag(word_get(&s->state)) + 1;
 
     for (int i = 0; i < 3; i++)
-        set(&s->key[i], word_make(key_tag, r->key[i]));
-    set(&s->length, word_make(key_tag, r->length_s));
-    set(&s->window, word_make(tag, r->window));
-    set(&s->state, word_make(tag, r->amount));
+        word_set(&s->key[i], word_make(key_tag, r->key[i]));
+    word_set(&s->length, word_make(key_tag, r->length_s));
+    word_set(&s->window, word_make(tag, r->window));
+    word_set(&s->state, word_make(tag, r->amount));
 }
 
 static bool larger(const struct record *r, const struct slot *s)
 {
-    uint64_t start = start_value(word_payload(get(&s->window)));
-    uint64_t amount = word_payload(get(&s->state));
+    uint64_t start = start_value(word_payload(word_get(&s->window)));
+    uint64_t amount = word_payload(word_get(&s->state));
     uint64_t own = start_value(r->window);
 
     if (start_kind(r->window) == TAKE_RATE)
@@ -93,7 +83,9 @@ bool record_put(struct counters *c, const struct record *r, uint64_t now_us)
 
     if (over(r, now_us))
         return false;
-    slot = slot_find(c, &k);
+    slot = slot_find(c, &k).slot;
+    if (slot != SLOT_NONE && !larger(r, &c->slots[slot]))
+        return false;
     for (uint32_t i = 0; i < PROBES && slot == SLOT_NONE; i++) {
         uint32_t at = (k.home + i) & c->mask;
 
@@ -101,8 +93,6 @@ bool record_put(struct counters *c, const struct record *r, uint64_t now_us)
             slot = at;
     }
     if (slot == SLOT_NONE)
-        return false;
-    if (slot_is(c, slot, &k) && !larger(r, &c->slots[slot]))
         return false;
     put_words(&c->slots[slot], r);
     if (r->length_s >= LONG_S)
@@ -114,18 +104,19 @@ bool record_from(const struct counters *c, uint32_t slot, uint64_t now_us,
                  struct record *out, uint64_t *state)
 {
     const struct slot *s = &c->slots[slot];
+    struct found found = { slot, word_get(&s->key[0]) };
     struct slot_key k;
-    struct slot_view view;
+    uint64_t window;
 
     for (int i = 0; i < 3; i++)
-        out->key[i] = word_payload(get(&s->key[i]));
+        out->key[i] = word_payload(word_get(&s->key[i]));
     k = key_of(c, out);
-    out->length_s = word_payload(get(&s->length));
-    if (slot_over(c, s, now_us) || !slot_look(c, slot, &k, &view))
+    out->length_s = word_payload(word_get(&s->length));
+    if (slot_over(c, s, now_us) || !slot_is(s, found.first, &k) ||
+        !slot_look(c, found, state, &window))
         return false;
-    out->window = word_payload(view.window);
-    out->amount = word_payload(view.state);
-    *state = view.state;
+    out->window = word_payload(window);
+    out->amount = word_payload(*state);
     return start_kind(out->window) != TAKE_AT_ONCE && out->amount;
 }
 
@@ -260,13 +251,13 @@ static enum err write_slot(struct writing *w, uint32_t slot, uint64_t now_us)
     struct record r;
     uint64_t state;
 
-    if (word_payload(get(&w->c->slots[slot].length)) < LONG_S ||
+    if (word_payload(word_get(&w->c->slots[slot].length)) < LONG_S ||
         !record_from(w->c, slot, now_us, &r, &state))
         return ERR_OK;
     w->live++;
-    if (!w->all && state == get(&w->c->slots[slot].saved))
+    if (!w->all && state == word_get(&w->c->slots[slot].saved))
         return ERR_OK;
-    set(&w->c->slots[slot].saved, state);
+    word_set(&w->c->slots[slot].saved, state);
     w->count++;
     return buf_add(&w->b, &r, sizeof(r));
 }

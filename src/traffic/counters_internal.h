@@ -240,7 +240,7 @@ void op_apply(struct taker *t);
 /* Ends what the operation at index was about, its thread being gone. */
 void op_bury(struct counters *c, uint32_t index);
 
-/* ---- counters_slot.c ---- */
+/* ---- finding ---- */
 
 #define SLOT_NONE UINT32_MAX
 
@@ -249,23 +249,89 @@ struct slot_key {
     uint32_t home;
 };
 
-/* A slot's words that belong together. */
-struct slot_view {
-    uint64_t state, window;
+/* Where a key was found. The first word stands for all of the key: as long as
+ * it is the same, tag and all, nobody else took the slot. */
+struct found {
+    uint32_t slot; /* or SLOT_NONE */
+    uint64_t first;
 };
 
-struct slot_key slot_key_of(const struct counters *c, const struct take *take,
-                            unsigned process);
-uint32_t slot_find(const struct counters *c, const struct slot_key *k);
-/* False when it is being changed or another's by now. */
-bool slot_look(const struct counters *c, uint32_t slot,
-               const struct slot_key *k, struct slot_view *out);
-/* Whether the slot, owned, is that key's. */
-bool slot_is(const struct counters *c, uint32_t slot, const struct slot_key *k);
+static inline uint64_t word_get(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void word_set(_Atomic uint64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+/* What is counted, beside the name: other windows of one name are other
+ * counters. AT_ONCE has one for each process. */
+static inline struct slot_key
+slot_key_of(const struct counters *c, const struct take *take, unsigned process)
+{
+    uint64_t shape = (uint64_t)take->kind << 60 | 1, a, b;
+
+    if (take->kind == TAKE_WINDOW)
+        shape |= (uint64_t)take->window.unit << 56 | (uint64_t)take->window.n
+                                                         << 1;
+    else if (take->kind == TAKE_AT_ONCE)
+        shape |= (uint64_t)process << 1;
+    a = take->key.a ^ shape * 0x9e3779b97f4a7c15ull;
+    b = take->key.b ^ shape * 0xc2b2ae3d27d4eb4full;
+    return (struct slot_key) {
+        .part = { word_payload(a), word_payload(b),
+                  word_tag(a) | word_tag(b) << (64 - PAYLOAD_BITS) },
+        .home = (uint32_t)a & c->mask,
+    };
+}
+
+static inline bool slot_is(const struct slot *s, uint64_t first,
+                           const struct slot_key *k)
+{
+    return word_payload(first) == k->part[0] &&
+           word_get(&s->key[1]) == word_make(word_tag(first), k->part[1]) &&
+           word_get(&s->key[2]) == word_make(word_tag(first), k->part[2]);
+}
+
+static inline struct found slot_find(const struct counters *c,
+                                     const struct slot_key *k)
+{
+    for (uint32_t i = 0; i < PROBES; i++) {
+        uint32_t at = (k->home + i) & c->mask;
+        uint64_t first = word_get(&c->slots[at].key[0]);
+
+        if (slot_is(&c->slots[at], first, k))
+            return (struct found) { at, first };
+        if (!first)
+            break;
+    }
+    return (struct found) { SLOT_NONE, 0 };
+}
+
+/* The words of a slot nobody needs to own; false when it is being changed or
+ * another's by now. */
+static inline bool slot_look(const struct counters *c, struct found f,
+                             uint64_t *state, uint64_t *window)
+{
+    const struct slot *s;
+
+    if (f.slot == SLOT_NONE)
+        return false;
+    s = &c->slots[f.slot];
+    *state = word_get(&s->state);
+    *window = word_get(&s->window);
+    return word_tag(*state) == word_tag(*window) &&
+           word_get(&s->key[0]) == f.first;
+}
+
+/* ---- counters_slot.c ---- */
+
 /* Finds the key or puts it in with this window payload and nothing counted.
  * SLOT_NONE: no place. */
-uint32_t slot_claim(struct taker *t, const struct slot_key *k, uint64_t window,
-                    uint64_t length_s, uint64_t now_us);
+struct found slot_claim(struct taker *t, const struct slot_key *k,
+                        uint64_t window, uint64_t length_s, uint64_t now_us);
 /* The slot was never used or its window is over. */
 bool slot_over(const struct counters *c, const struct slot *s, uint64_t now_us);
 

@@ -33,11 +33,6 @@ static inline void relax(void)
 #endif
 }
 
-static inline uint64_t get(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_acquire);
-}
-
 static inline void swap(_Atomic uint64_t *word, uint64_t from, uint64_t to)
 {
     if (from != to)
@@ -66,7 +61,7 @@ bool op_commit(struct taker *t)
 
 bool op_undecided(const struct taker *t)
 {
-    return get(&t->op->status) == status_make(t->seq, OP_UNDECIDED);
+    return word_get(&t->op->status) == status_make(t->seq, OP_UNDECIDED);
 }
 
 void op_release(struct taker *t, uint32_t slot)
@@ -89,21 +84,25 @@ static void change_words(struct slot *s, uint64_t window_old,
 void op_apply(struct taker *t)
 {
     const struct op *op = t->op;
-    uint32_t count = (uint32_t)get(&op->count);
-    uint32_t claim = (uint32_t)get(&op->claim);
+    uint32_t count = (uint32_t)word_get(&op->count);
+    uint32_t claim = (uint32_t)word_get(&op->claim);
 
     for (uint32_t i = 0; i < count; i++) {
         const struct change *ch = &op->changes[i];
-        struct slot *s = &t->c->slots[get(&ch->slot)];
+        struct slot *s = &t->c->slots[word_get(&ch->slot)];
 
         if (i == claim)
-            swap(&s->key[0], get(&op->claim_old[0]), get(&op->claim_new[0]));
-        change_words(s, get(&ch->window_old), get(&ch->window_new),
-                     get(&ch->state_old), get(&ch->state_new));
+            swap(&s->key[0], word_get(&op->claim_old[0]),
+                 word_get(&op->claim_new[0]));
+        change_words(s, word_get(&ch->window_old), word_get(&ch->window_new),
+                     word_get(&ch->state_old), word_get(&ch->state_new));
         if (i == claim) {
-            swap(&s->length, get(&op->claim_old[3]), get(&op->claim_new[3]));
-            swap(&s->key[1], get(&op->claim_old[1]), get(&op->claim_new[1]));
-            swap(&s->key[2], get(&op->claim_old[2]), get(&op->claim_new[2]));
+            swap(&s->length, word_get(&op->claim_old[3]),
+                 word_get(&op->claim_new[3]));
+            swap(&s->key[1], word_get(&op->claim_old[1]),
+                 word_get(&op->claim_new[1]));
+            swap(&s->key[2], word_get(&op->claim_old[2]),
+                 word_get(&op->claim_new[2]));
         }
     }
 }
@@ -111,24 +110,24 @@ void op_apply(struct taker *t)
 /* Copies a committed operation; false when it is over by now. */
 static bool read_plan(const struct op *op, uint64_t status, struct plan *p)
 {
-    p->count = (uint32_t)get(&op->count);
-    p->claim = (uint32_t)get(&op->claim);
+    p->count = (uint32_t)word_get(&op->count);
+    p->claim = (uint32_t)word_get(&op->claim);
     if (p->count > CHANGES)
         return false;
     for (int i = 0; i < 4; i++) {
-        p->claim_old[i] = get(&op->claim_old[i]);
-        p->claim_new[i] = get(&op->claim_new[i]);
+        p->claim_old[i] = word_get(&op->claim_old[i]);
+        p->claim_new[i] = word_get(&op->claim_new[i]);
     }
     for (uint32_t i = 0; i < p->count; i++) {
         const struct change *ch = &op->changes[i];
 
-        p->changes[i].slot = (uint32_t)get(&ch->slot);
-        p->changes[i].state_old = get(&ch->state_old);
-        p->changes[i].state_new = get(&ch->state_new);
-        p->changes[i].window_old = get(&ch->window_old);
-        p->changes[i].window_new = get(&ch->window_new);
+        p->changes[i].slot = (uint32_t)word_get(&ch->slot);
+        p->changes[i].state_old = word_get(&ch->state_old);
+        p->changes[i].state_new = word_get(&ch->state_new);
+        p->changes[i].window_old = word_get(&ch->window_old);
+        p->changes[i].window_new = word_get(&ch->window_new);
     }
-    return get(&op->status) == status;
+    return word_get(&op->status) == status;
 }
 
 static void finish(struct counters *c, const struct op *op, uint64_t status)
@@ -157,7 +156,7 @@ static void settle(struct counters *c, struct slot *s, uint64_t ref,
                    unsigned spins)
 {
     struct op *op = &c->ops[ref % OPS];
-    uint64_t status = get(&op->status), seq = ref / OPS;
+    uint64_t status = word_get(&op->status), seq = ref / OPS;
 
     if (status == status_make(seq, OP_COMMITTED)) {
         if (spins < SPINS_HELP)
@@ -182,7 +181,7 @@ void op_own(struct taker *t, uint32_t slot)
     uint64_t mine = ref_make(t->op_index, t->seq), before = 0;
 
     for (unsigned spins = 0;; spins++) {
-        uint64_t owner = get(&s->owner);
+        uint64_t owner = word_get(&s->owner);
 
         if (!owner && atomic_compare_exchange_strong(&s->owner, &owner, mine))
             return;
@@ -198,7 +197,7 @@ void op_own(struct taker *t, uint32_t slot)
 void op_bury(struct counters *c, uint32_t index)
 {
     struct op *op = &c->ops[index];
-    uint64_t status = get(&op->status);
+    uint64_t status = word_get(&op->status);
 
     /* Slots it still owns are taken back by whoever meets them. */
     if (status % (1 << OP_STATE_BITS) == OP_COMMITTED)

@@ -10,7 +10,7 @@ struct value limit_empty(const struct take *t, const struct instant *at)
     struct value v = { 0 };
 
     if (t->kind == TAKE_WINDOW)
-        v.start = at->span.start_s;
+        v.start = at->span->start_s;
     else if (t->kind == TAKE_RATE)
         v.start = at->now_us / 1000000;
     else
@@ -23,7 +23,7 @@ void limit_roll(const struct take *t, const struct instant *at, struct value *v)
     bool over = false;
 
     if (t->kind == TAKE_WINDOW) /* never back: a window does not reopen */
-        over = v->start < at->span.start_s;
+        over = v->start < at->span->start_s;
     else if (t->kind == TAKE_AT_ONCE)
         over = v->start != at->generation;
     if (over)
@@ -35,9 +35,9 @@ static bool check_window(const struct take *t, const struct instant *at,
                          const struct value *v, struct limit_state *out)
 {
     uint64_t left = t->limit > v->amount ? t->limit - v->amount : 0;
-    uint64_t end_s = at->span.end_s;
+    uint64_t end_s = at->span->end_s;
 
-    if (v->start != at->span.start_s) /* the clock is behind */
+    if (v->start != at->span->start_s) /* the clock is behind */
         end_s = window_at(t->window, v->start).end_s;
     out->remaining = left;
     out->reset_us = end_s * 1000000;

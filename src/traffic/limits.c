@@ -11,15 +11,16 @@ enum { ATTEMPTS = 1000 };
 /* One slot of the operation. */
 struct entry {
     uint32_t slot;
-    unsigned process; /* AT_ONCE: whose; only ours is changed */
     uint8_t kind;
-    struct slot_key key;
+    uint8_t process;        /* AT_ONCE: whose; only ours is changed */
+    uint64_t first;         /* of its key, as it was found */
     uint64_t state, window; /* as it was */
     struct value value;     /* as it is to be */
 };
 
 enum mode { MODE_TAKE, MODE_GIVE, MODE_DEBIT };
 
+/* Large, and of the arrays only what is used is ever written. */
 struct job {
     struct counters *c;
     struct taker *t;
@@ -28,20 +29,22 @@ struct job {
     enum mode mode;
     uint64_t amount;   /* DEBIT */
     bool nothing_left; /* DEBIT */
-    uint32_t held;     /* GIVE: bit for each take */
     uint64_t now_us;
     struct limits_result *out; /* NULL for GIVE and DEBIT */
+    uint32_t part;             /* bit for each take that changes a slot */
+    uint32_t n;                /* of entries */
     struct slot_key keys[LIMITS_MAX];
-    uint32_t slots[LIMITS_MAX];
+    struct found found[LIMITS_MAX];
     struct window_span spans[LIMITS_MAX];
-    struct entry entries[CHANGES]; /* by slot */
-    uint32_t n;
+    uint8_t entry_of[LIMITS_MAX];
+    uint8_t order[CHANGES]; /* of entries, by slot */
+    struct entry entries[CHANGES];
 };
 
 /* ---- instants ---- */
 
-static struct window_span span_of(struct taker *t, struct window w,
-                                  uint64_t now_s)
+static inline struct window_span span_of(struct taker *t, struct window w,
+                                         uint64_t now_s)
 {
     struct cached_span *cached;
 
@@ -60,7 +63,7 @@ static inline struct instant instant_of(const struct job *j, uint32_t i)
 {
     return (struct instant) {
         .now_us = j->now_us,
-        .span = j->spans[i],
+        .span = &j->spans[i],
         .generation = j->c->generation,
     };
 }
@@ -73,24 +76,67 @@ static inline struct value value_of(uint64_t state, uint64_t window)
     };
 }
 
+static void prepare(struct job *j, struct counters *c, const struct take *takes,
+                    uint32_t count, uint64_t now_us)
+{
+    uint64_t now_s = now_us / 1000000;
+
+    must(count <= LIMITS_MAX);
+    j->c = c;
+    j->t = counters_taker(c);
+    j->takes = takes;
+    j->count = count;
+    j->now_us = now_us;
+    j->out = NULL;
+    j->nothing_left = false;
+    j->part = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct take *t = &takes[i];
+
+        must(t->limit <= LIMITS_MOST && t->cost <= LIMITS_MOST);
+        must(t->kind != TAKE_RATE ||
+             (t->interval_us &&
+              (!t->limit || t->interval_us <= LIMITS_MOST / t->limit)));
+        j->keys[i] = slot_key_of(c, t, c->process);
+        j->found[i] = slot_find(c, &j->keys[i]);
+        j->spans[i] = t->kind == TAKE_WINDOW ? span_of(j->t, t->window, now_s)
+                                             : (struct window_span) { 0 };
+    }
+}
+
 /* ---- looking ---- */
 
 /* Fills the state of take i from what lies in the table now; true when that
  * alone refuses it. */
-static bool look(struct job *j, uint32_t i, struct limit_state *out)
+static bool look(struct job *j, uint32_t i)
 {
     const struct take *t = &j->takes[i];
     struct instant at = instant_of(j, i);
-    struct slot_view view;
     struct value v = limit_empty(t, &at);
+    uint64_t state, window;
 
-    j->slots[i] = slot_find(j->c, &j->keys[i]);
-    if (j->slots[i] != SLOT_NONE &&
-        slot_look(j->c, j->slots[i], &j->keys[i], &view))
-        v = value_of(view.state, view.window);
+    if (slot_look(j->c, j->found[i], &state, &window))
+        v = value_of(state, window);
     limit_roll(t, &at, &v);
-    return limit_check(t, &at, &v, out) && !t->mark_only &&
+    return limit_check(t, &at, &v, &j->out->states[i]) && !t->mark_only &&
            t->kind != TAKE_AT_ONCE;
+}
+
+/* The same, for what has its state filled later if it passes. */
+static inline bool look_quickly(struct job *j, uint32_t i)
+{
+    const struct take *t = &j->takes[i];
+    uint64_t state, window;
+
+    j->part |= (uint32_t)(t->cost > 0) << i;
+    if (t->kind != TAKE_WINDOW || !t->cost)
+        return look(j, i);
+    if (t->mark_only)
+        return false;
+    if (!slot_look(j->c, j->found[i], &state, &window) ||
+        start_value(word_payload(window)) < j->spans[i].start_s)
+        return t->cost > t->limit;
+    return word_payload(state) + t->cost > t->limit;
 }
 
 /* All states as they are; the first that refuses by itself, or count. */
@@ -100,7 +146,7 @@ static uint32_t look_all(struct job *j)
 
     j->out->count = j->count;
     for (uint32_t i = 0; i < j->count; i++)
-        if (look(j, i, &j->out->states[i]) && refused == j->count)
+        if (look(j, i) && refused == j->count)
             refused = i;
     return refused;
 }
@@ -114,48 +160,33 @@ static bool refuse(struct job *j, uint32_t i, enum limits_refusal why)
 
 /* ---- the slots of an operation ---- */
 
-static bool takes_part(const struct job *j, uint32_t i)
+static inline bool takes_part(const struct job *j, uint32_t i)
 {
-    const struct take *t = &j->takes[i];
-
-    switch (j->mode) {
-    case MODE_TAKE:
-        return t->cost && !j->out->states[i].uncounted;
-    case MODE_GIVE:
-        return j->held >> i & 1 && t->kind == TAKE_AT_ONCE;
-    case MODE_DEBIT:
-        return !t->cost;
-    }
-    return false;
+    return j->part >> i & 1;
 }
 
-/* Sorted by slot; two takes of one counter share an entry. */
-static struct entry *add_entry(struct job *j, uint32_t slot)
+/* Two takes of one counter share an entry. */
+static inline uint32_t add_entry(struct job *j, struct found f,
+                                 enum take_kind kind, unsigned process)
 {
-    uint32_t at = j->n;
+    uint32_t at = 0;
 
-    while (at && j->entries[at - 1].slot > slot)
-        at--;
-    if (at && j->entries[at - 1].slot == slot)
-        return &j->entries[at - 1];
-    must(j->n < CHANGES);
-    memmove(&j->entries[at + 1], &j->entries[at],
-            (j->n - at) * sizeof(*j->entries));
-    j->n++;
-    j->entries[at].slot = slot;
-    return &j->entries[at];
+    while (at < j->n && j->entries[at].slot != f.slot)
+        at++;
+    if (at < j->n)
+        return at;
+    must(at < CHANGES);
+    for (; at && j->entries[j->order[at - 1]].slot > f.slot; at--)
+        j->order[at] = j->order[at - 1];
+    j->order[at] = (uint8_t)j->n;
+    j->entries[j->n].slot = f.slot;
+    j->entries[j->n].first = f.first;
+    j->entries[j->n].kind = (uint8_t)kind;
+    j->entries[j->n].process = (uint8_t)process;
+    return j->n++;
 }
 
-static struct entry *entry_of(struct job *j, uint32_t slot)
-{
-    struct entry *e = j->entries;
-
-    while (e->slot != slot)
-        e++;
-    return e;
-}
-
-static uint32_t claim(struct job *j, uint32_t i)
+static struct found claim(struct job *j, uint32_t i)
 {
     const struct take *t = &j->takes[i];
     struct instant at = instant_of(j, i);
@@ -174,8 +205,7 @@ static uint32_t claim(struct job *j, uint32_t i)
 
 static uint64_t others_alive(const struct counters *c)
 {
-    return atomic_load_explicit(&c->header->live, memory_order_acquire) &
-           ~(1ull << c->process);
+    return word_get(&c->header->live) & ~(1ull << c->process);
 }
 
 /* What other processes have at once of take i. With check, says whether all of
@@ -185,52 +215,46 @@ static bool add_others(struct job *j, uint32_t i, bool check)
     for (uint64_t live = others_alive(j->c); live; live &= live - 1) {
         unsigned process = (unsigned)__builtin_ctzll(live);
         struct slot_key k = slot_key_of(j->c, &j->takes[i], process);
-        uint32_t slot = slot_find(j->c, &k), at = 0;
-        struct entry *e;
+        struct found f = slot_find(j->c, &k);
+        uint32_t at = 0;
 
-        if (slot == SLOT_NONE)
-            continue;
-        while (at < j->n && j->entries[at].slot != slot)
+        while (at < j->n && j->entries[at].slot != f.slot)
             at++;
-        if (at < j->n)
+        /* Beyond CHANGES not all others can be owned, only read. */
+        if (f.slot == SLOT_NONE || at < j->n || j->n == CHANGES)
             continue;
         if (check)
             return false;
-        if (j->n == CHANGES)
-            break;
-        e = add_entry(j, slot);
-        e->kind = TAKE_AT_ONCE;
-        e->process = process;
-        e->key = k;
+        add_entry(j, f, TAKE_AT_ONCE, process);
     }
     return true;
 }
 
 /* Finds or makes the slots of all that take part. False: no place for take
  * *full. */
-static bool gather(struct job *j, uint32_t *full)
+static bool gather(struct job *j, bool again, uint32_t *full)
 {
+    bool at_once = false;
+
     j->n = 0;
     for (uint32_t i = 0; i < j->count; i++) {
-        struct entry *e;
-
         if (!takes_part(j, i))
             continue;
-        j->slots[i] = slot_find(j->c, &j->keys[i]);
-        if (j->slots[i] == SLOT_NONE && j->mode != MODE_GIVE)
-            j->slots[i] = claim(j, i);
-        if (j->slots[i] == SLOT_NONE) {
+        if (again)
+            j->found[i] = slot_find(j->c, &j->keys[i]);
+        if (j->found[i].slot == SLOT_NONE && j->mode != MODE_GIVE)
+            j->found[i] = claim(j, i);
+        if (j->found[i].slot == SLOT_NONE) {
             *full = i;
             if (j->mode == MODE_TAKE)
                 return false;
             continue; /* nothing to give back, no place for bytes */
         }
-        e = add_entry(j, j->slots[i]);
-        e->kind = (uint8_t)j->takes[i].kind;
-        e->process = j->c->process;
-        e->key = j->keys[i];
+        j->entry_of[i] =
+            (uint8_t)add_entry(j, j->found[i], j->takes[i].kind, j->c->process);
+        at_once |= j->takes[i].kind == TAKE_AT_ONCE;
     }
-    for (uint32_t i = 0; i < j->count && j->mode == MODE_TAKE; i++)
+    for (uint32_t i = 0; at_once && i < j->count && j->mode == MODE_TAKE; i++)
         if (j->takes[i].kind == TAKE_AT_ONCE && takes_part(j, i))
             add_others(j, i, false);
     return true;
@@ -240,7 +264,7 @@ static void own_all(struct job *j)
 {
     op_begin(j->t);
     for (uint32_t i = 0; i < j->n; i++)
-        op_own(j->t, j->entries[i].slot);
+        op_own(j->t, j->entries[j->order[i]].slot);
 }
 
 static void release_all(struct job *j)
@@ -252,17 +276,20 @@ static void release_all(struct job *j)
 /* Owning them: reads the slots. False when one is another's by now. */
 static bool read_all(struct job *j)
 {
+    bool at_once = false;
+
     for (uint32_t i = 0; i < j->n; i++) {
         struct entry *e = &j->entries[i];
         const struct slot *s = &j->c->slots[e->slot];
 
-        if (!slot_is(j->c, e->slot, &e->key))
+        if (word_get(&s->key[0]) != e->first)
             return false;
-        e->state = atomic_load_explicit(&s->state, memory_order_acquire);
-        e->window = atomic_load_explicit(&s->window, memory_order_acquire);
+        e->state = word_get(&s->state);
+        e->window = word_get(&s->window);
         e->value = value_of(e->state, e->window);
+        at_once |= e->kind == TAKE_AT_ONCE;
     }
-    for (uint32_t i = 0; i < j->count && j->mode == MODE_TAKE; i++)
+    for (uint32_t i = 0; at_once && i < j->count && j->mode == MODE_TAKE; i++)
         if (j->takes[i].kind == TAKE_AT_ONCE && takes_part(j, i) &&
             !add_others(j, i, true))
             return false;
@@ -278,14 +305,14 @@ static uint64_t others_at_once(struct job *j, uint32_t i)
     for (uint64_t live = others_alive(j->c); live; live &= live - 1) {
         unsigned process = (unsigned)__builtin_ctzll(live);
         struct slot_key k = slot_key_of(j->c, &j->takes[i], process);
-        uint64_t generation = atomic_load_explicit(
-            &j->c->header->processes[process].generation, memory_order_acquire);
+        uint32_t slot = slot_find(j->c, &k).slot;
 
         for (uint32_t n = 0; n < j->n; n++) {
             const struct entry *e = &j->entries[n];
 
-            if (e->process == process && e->value.start == generation &&
-                memcmp(e->key.part, k.part, sizeof(k.part)) == 0)
+            if (e->slot == slot &&
+                e->value.start ==
+                    word_get(&j->c->header->processes[process].generation))
                 sum += e->value.amount & AT_ONCE_MASK;
         }
     }
@@ -293,28 +320,16 @@ static uint64_t others_at_once(struct job *j, uint32_t i)
 }
 
 /* Applies take i to the value of its entry; false when it refuses. */
-static bool decide(struct job *j, uint32_t i)
+static bool decide(struct job *j, uint32_t i, struct limit_state *state)
 {
     const struct take *t = &j->takes[i];
-    struct instant at = instant_of(j, i);
-    struct limit_state ignored, *state = j->out ? &j->out->states[i] : &ignored;
-    struct value *v;
+    struct value *v = &j->entries[j->entry_of[i]].value;
+    struct instant at;
 
-    if (j->slots[i] == SLOT_NONE)
-        return true;
-    v = &entry_of(j, j->slots[i])->value;
-    if (j->mode == MODE_GIVE) {
-        if (v->start == at.generation)
-            limit_give_back(v);
-        return true;
-    }
+    if (t->kind == TAKE_WINDOW)
+        return !limit_window(t, &j->spans[i], v, state);
+    at = instant_of(j, i);
     limit_roll(t, &at, v);
-    if (j->mode == MODE_DEBIT) {
-        limit_count(t, &at, j->amount, v);
-        if (limit_check(t, &at, v, state) && !t->mark_only)
-            j->nothing_left = true;
-        return true;
-    }
     if (t->kind == TAKE_AT_ONCE)
         at.others = others_at_once(j, i);
     if (limit_check(t, &at, v, state) && !t->mark_only)
@@ -328,18 +343,37 @@ static bool decide(struct job *j, uint32_t i)
     return true;
 }
 
+/* GIVE and DEBIT refuse nothing. */
+static void decide_other(struct job *j, uint32_t i)
+{
+    const struct take *t = &j->takes[i];
+    struct instant at = instant_of(j, i);
+    struct value *v = &j->entries[j->entry_of[i]].value;
+    struct limit_state state;
+
+    if (j->mode == MODE_GIVE) {
+        if (v->start == at.generation)
+            limit_give_back(v);
+        return;
+    }
+    limit_roll(t, &at, v);
+    limit_count(t, &at, j->amount, v);
+    j->nothing_left |= limit_check(t, &at, v, &state) && !t->mark_only;
+}
+
 /* The first take that refuses, or count. */
 static uint32_t decide_all(struct job *j)
 {
-    for (uint32_t i = 0; i < j->count; i++)
-        if (takes_part(j, i) && !decide(j, i))
+    j->nothing_left = false;
+    for (uint32_t i = 0; i < j->count; i++) {
+        if (!takes_part(j, i) || j->found[i].slot == SLOT_NONE)
+            continue;
+        if (j->mode != MODE_TAKE)
+            decide_other(j, i);
+        else if (!decide(j, i, &j->out->states[i]))
             return i;
+    }
     return j->count;
-}
-
-static void set(_Atomic uint64_t *word, uint64_t value)
-{
-    atomic_store_explicit(word, value, memory_order_release);
 }
 
 static void write_changes(struct job *j)
@@ -350,21 +384,21 @@ static void write_changes(struct job *j)
         const struct entry *e = &j->entries[i];
         struct change *ch = &op->changes[i];
         uint64_t tag = word_tag(e->state) + e->value.rolled;
+        uint64_t window = e->window;
 
-        set(&ch->slot, e->slot);
-        set(&ch->state_old, e->state);
-        set(&ch->state_new, word_make(tag, e->value.amount));
-        set(&ch->window_old, e->window);
-        set(&ch->window_new,
-            e->value.rolled
-                ? word_make(tag,
-                            start_make(e->kind,
-                                       e->kind == TAKE_AT_ONCE ? e->process : 0,
-                                       e->value.start))
-                : e->window);
+        if (e->value.rolled)
+            window = word_make(
+                tag,
+                start_make(e->kind, e->kind == TAKE_AT_ONCE ? e->process : 0,
+                           e->value.start));
+        word_set(&ch->slot, e->slot);
+        word_set(&ch->state_old, e->state);
+        word_set(&ch->state_new, word_make(tag, e->value.amount));
+        word_set(&ch->window_old, e->window);
+        word_set(&ch->window_new, window);
     }
-    set(&op->claim, CHANGES);
-    set(&op->count, j->n);
+    word_set(&op->claim, CHANGES);
+    word_set(&op->count, j->n);
 }
 
 enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_AGAIN };
@@ -373,7 +407,6 @@ static enum outcome attempt(struct job *j, uint32_t *refused)
 {
     enum outcome outcome = OUTCOME_AGAIN;
 
-    j->nothing_left = false;
     own_all(j);
     if (read_all(j)) {
         *refused = decide_all(j);
@@ -399,13 +432,28 @@ static bool no_place(struct job *j, uint32_t i)
 {
     struct header *h = j->c->header;
 
+    look(j, i);
     if (j->c->full == COUNTERS_PASS) {
         atomic_fetch_add_explicit(&h->full_passed, 1, memory_order_relaxed);
         j->out->states[i].uncounted = true;
+        j->part &= ~(1u << i);
         return true;
     }
     atomic_fetch_add_explicit(&h->full_refused, 1, memory_order_relaxed);
+    look_all(j);
     return refuse(j, i, LIMITS_FULL);
+}
+
+/* Those before it were taken in vain, those behind it not looked at. */
+static bool refuse_exceeded(struct job *j, uint32_t i)
+{
+    struct limit_state state = j->out->states[i];
+
+    for (uint32_t k = 0; k < j->count; k++)
+        j->found[k] = slot_find(j->c, &j->keys[k]);
+    look_all(j);
+    j->out->states[i] = state;
+    return refuse(j, i, LIMITS_EXCEEDED);
 }
 
 static bool run(struct job *j)
@@ -413,67 +461,31 @@ static bool run(struct job *j)
     uint32_t which = 0;
 
     for (int i = 0; i < ATTEMPTS && j->t; i++) {
-        if (!gather(j, &which)) {
+        enum outcome outcome;
+
+        if (!gather(j, i > 0, &which)) {
             if (!no_place(j, which))
                 return false;
             continue;
         }
         if (!j->n)
             return true;
-        switch (attempt(j, &which)) {
-        case OUTCOME_DONE:
+        outcome = attempt(j, &which);
+        if (outcome == OUTCOME_DONE)
             return true;
-        case OUTCOME_REFUSED: {
-            struct limit_state state = j->out->states[which];
-
-            look_all(j); /* those behind it, and those taken in vain */
-            j->out->states[which] = state;
-            return refuse(j, which, LIMITS_EXCEEDED);
-        }
-        case OUTCOME_AGAIN:
-            break;
-        }
+        if (outcome == OUTCOME_REFUSED)
+            return refuse_exceeded(j, which);
     }
-    if (j->mode != MODE_TAKE)
-        return false;
-    for (uint32_t i = 0; i < j->count; i++)
+    for (uint32_t i = 0; i < j->count && j->mode == MODE_TAKE; i++)
         if (takes_part(j, i) && !no_place(j, i))
             return false;
     return true;
-}
-
-/* Only what a job's first lines say is set: the rest is large. */
-static void prepare(struct job *j, struct counters *c, const struct take *takes,
-                    uint32_t count, uint64_t now_us)
-{
-    uint64_t now_s = now_us / 1000000;
-
-    must(count <= LIMITS_MAX);
-    j->c = c;
-    j->t = counters_taker(c);
-    j->takes = takes;
-    j->count = count;
-    j->now_us = now_us;
-    j->out = NULL;
-    j->nothing_left = false;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct take *t = &takes[i];
-
-        must(t->limit <= LIMITS_MOST && t->cost <= LIMITS_MOST);
-        must(t->kind != TAKE_RATE ||
-             (t->interval_us &&
-              (!t->limit || t->interval_us <= LIMITS_MOST / t->limit)));
-        j->keys[i] = slot_key_of(c, t, c->process);
-        if (t->kind == TAKE_WINDOW)
-            j->spans[i] = span_of(j->t, t->window, now_s);
-    }
 }
 
 bool limits_take(struct counters *c, const struct take *takes, uint32_t count,
                  uint64_t now_us, struct limits_result *out)
 {
     struct job j;
-    uint32_t refused;
 
     prepare(&j, c, takes, count, now_us);
     j.mode = MODE_TAKE;
@@ -482,9 +494,13 @@ bool limits_take(struct counters *c, const struct take *takes, uint32_t count,
     out->refused = 0;
     out->held = 0;
     out->marked = false;
-    refused = look_all(&j);
-    if (refused < count)
-        return refuse(&j, refused, LIMITS_EXCEEDED);
+    out->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (look_quickly(&j, i)) {
+            look_all(&j);
+            return refuse(&j, i, LIMITS_EXCEEDED);
+        }
+    }
     if (!run(&j))
         return false;
     for (uint32_t i = 0; i < count; i++) {
@@ -504,7 +520,7 @@ void limits_give(struct counters *c, const struct take *takes, uint32_t held,
         return;
     prepare(&j, c, takes, 32 - (uint32_t)__builtin_clz(held), now_us);
     j.mode = MODE_GIVE;
-    j.held = held;
+    j.part = held;
     run(&j);
 }
 
@@ -516,6 +532,8 @@ bool limits_debit(struct counters *c, const struct take *takes, uint32_t count,
     prepare(&j, c, takes, count, now_us);
     j.mode = MODE_DEBIT;
     j.amount = amount;
+    for (uint32_t i = 0; i < count; i++)
+        j.part |= (uint32_t)!takes[i].cost << i;
     run(&j);
     return !j.nothing_left;
 }
