@@ -6,6 +6,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "format/uri.h"
+#include "gateway/credential/credentials.h"
 #include "gateway/explain_grant.h"
 #include "gateway/explain_ring.h"
 #include "gateway/forwarding.h"
@@ -28,6 +29,22 @@ void exchange_add_field(struct exchange *x, struct str name, struct str value)
     must(x->field_count < REPLY_FIELDS_MAX);
     x->fields[x->field_count++] =
         (struct header) { .name = name, .value = value };
+}
+
+void exchange_set_request_field(struct exchange *x, struct str name,
+                                struct str value)
+{
+    struct message *m = &x->s.request;
+    enum field id = field_id(name);
+
+    must(x->to_backend_count < REQUEST_FIELDS_MAX);
+    x->to_backend[x->to_backend_count++] =
+        (struct header) { .name = name, .value = value };
+    if (id != FIELD_OTHER && !m->first[id])
+        return;
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->headers[i].id == id && str_eq_nocase(m->headers[i].name, name))
+            m->headers[i].hop = true;
 }
 
 static bool is_soap(const struct message *m)
@@ -319,6 +336,21 @@ static void mark(struct exchange *x)
         x->explain.marked = true;
 }
 
+/* The keys that backends check assertions with, where no API has the path. */
+static bool serve_keys(struct exchange *x)
+{
+    const struct credentials *c = x->worker->snapshot->credentials;
+
+    if (!c->signing.jwks.len || !str_is(x->path, "/jwks") ||
+        (x->s.request.method != METHOD_GET &&
+         x->s.request.method != METHOD_HEAD))
+        return false;
+    x->state = X_OVER;
+    http_reply_text(&x->s, 200, STR("application/json"), c->signing.jwks,
+                    x->fields, x->field_count);
+    return true;
+}
+
 /* Finds API and operation. False: the call was answered. */
 static bool route(struct exchange *x)
 {
@@ -328,6 +360,8 @@ static bool route(struct exchange *x)
 
     x->api = router_find(x->worker->snapshot->router, m->authority, x->path,
                          &context);
+    if (!x->api && serve_keys(x))
+        return false;
     if (!x->api) {
         explain_note(&x->explain, EXPLAIN_ROUTE, EXPLAIN_REFUSED,
                      REASON_NO_ROUTE, 0, NULL);

@@ -40,6 +40,9 @@ enum exchange_state {
  * X-Tollgate-Explain. */
 enum { REPLY_FIELDS_MAX = 15 + REPLY_VALUES_MAX };
 
+/* The gateway's own for backends: an assertion, trace context. */
+enum { REQUEST_FIELDS_MAX = 8 };
+
 struct exchange {
     struct http_stream s; /* first */
     struct worker *worker;
@@ -68,10 +71,12 @@ struct exchange {
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     struct explain explain;
-    bool explain_answer; /* the caller may see the explanation */
+    bool explain_answer;         /* the caller may see the explanation */
     const struct message *reply; /* kept for the access log; or NULL */
     struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
     uint32_t field_count, own_fields; /* own: before the backend's reply */
+    struct header to_backend[REQUEST_FIELDS_MAX]; /* added to its request */
+    uint32_t to_backend_count;
     uint32_t next_step;
     uint32_t attempts; /* dispatched; tries: of these, sent */
     uint32_t tries;
@@ -100,6 +105,9 @@ void exchange_answer(struct exchange *x, unsigned status);
 /* Added to whatever reply is given. name and value live in the arena or
  * longer. */
 void exchange_add_field(struct exchange *x, struct str name, struct str value);
+/* The backend gets this field, and none of that name from the client. */
+void exchange_set_request_field(struct exchange *x, struct str name,
+                                struct str value);
 /* Before a head is sent: fields that only then are known. */
 void exchange_last_fields(struct exchange *x);
 /* After VERDICT_WAIT: run the rest of the chain. */

@@ -101,6 +101,7 @@ static void keep_credentials(struct load *l)
 {
     struct gateway *g = l->g;
 
+    l->out->credentials = credentials_ref(l->credentials);
     credentials_unref(g->credentials);
     g->credentials = l->credentials;
     g->credentials_content = l->conf_content;
@@ -586,8 +587,9 @@ static void tell_open(const struct api *api)
                              STR_ARG(op->method_text), STR_ARG(op->path));
     }
     if (open)
-        log_warn("load", "%.*s: %zu of %zu operations are open to anybody: "
-                         "%.*s%s",
+        log_warn("load",
+                 "%.*s: %zu of %zu operations are open to anybody: "
+                 "%.*s%s",
                  STR_ARG(api->file), open, api->op_count,
                  STR_ARG(buf_view(&names)), open > NAMED ? ", …" : "");
     buf_done(&names);
@@ -634,6 +636,7 @@ void snapshot_free(struct gateway *g, struct snapshot *s)
     for (size_t i = 0; i < s->server_count; i++)
         http_server_unref(s->servers[i]);
     access_file_unref(s->log_file);
+    credentials_unref(s->credentials);
     access_log_format_free(s->log_format);
     x_free(s->apis);
     arena_free(s->arena);

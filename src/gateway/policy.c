@@ -4,6 +4,7 @@
 const struct policy *const policies[] = {
     &policy_transport,
     &policy_authenticate,
+    &policy_backend_jwt,
     NULL,
 };
 

@@ -82,5 +82,6 @@ enum err chain_compile(const struct policy_input *in, struct chain *out);
 
 extern const struct policy policy_transport;
 extern const struct policy policy_authenticate;
+extern const struct policy policy_backend_jwt;
 
 #endif

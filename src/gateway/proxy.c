@@ -142,7 +142,7 @@ static void start_request(struct exchange *x, struct http_client *c, bool more)
 {
     struct message *m = &x->s.request;
     const struct member *member = &x->cluster->members[x->member];
-    struct header extra[FORWARDING_FIELDS + 3];
+    struct header extra[FORWARDING_FIELDS + 3 + REQUEST_FIELDS_MAX];
     struct http_request r = {
         .method = m->method_text,
         .authority = member->endpoint->authority,
@@ -165,6 +165,8 @@ static void start_request(struct exchange *x, struct http_client *c, bool more)
         extra[r.extras].name = STR("Via");
         extra[r.extras++].value = via_value(x);
     }
+    for (uint32_t i = 0; i < x->to_backend_count; i++)
+        extra[r.extras++] = x->to_backend[i];
     extra[r.extras].name = STR("activityid");
     extra[r.extras++].value = x->activityid;
     if (m->expect_continue && !x->held_len && !x->whole) {

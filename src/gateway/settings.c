@@ -241,6 +241,7 @@ static void resolve_paths(const struct reader *r, struct settings *s)
         resolve(r, &issuers[i].secret_file);
     }
     resolve_named(r, "gateway.api_keys.file", &g->api_keys.file);
+    resolve_named(r, "gateway.backend_jwt.key", &g->backend_jwt.key);
     resolve_named(r, "gateway.authentication.certificate_ca",
                   &g->authentication.certificate_ca);
     resolve_named(r, "state_dir", &s->state_dir);
@@ -540,6 +541,10 @@ static void check_gateway(const struct reader *r, const struct gateway_conf *g)
         complain(r, "gateway.via",
                  "must be a plain name without spaces, got \"%.*s\"",
                  STR_ARG(g->via));
+    if (!all_of(g->backend_jwt.header, H1_TOKEN))
+        complain(r, "gateway.backend_jwt.header",
+                 "must be the name of a field, got \"%.*s\"",
+                 STR_ARG(g->backend_jwt.header));
     check_reply_headers(r, &g->reply_headers);
     check_upstreams(r, &g->upstreams);
     check_cors(r, &g->cors);

@@ -113,6 +113,7 @@ struct gateway_conf {
     struct authentication_conf authentication;
     struct conf_list issuers; /* struct issuer_conf */
     struct api_keys_conf api_keys;
+    struct backend_jwt_conf backend_jwt;
     struct {
         uint64_t size;   /* bytes of the ring; 0: nothing is kept */
         uint64_t sample; /* of 1,000 calls */

@@ -12,6 +12,7 @@
 #include "gateway/trust.h"
 #include "http/server.h"
 
+struct credentials;
 struct listener;
 
 struct snapshot {
@@ -21,6 +22,7 @@ struct snapshot {
     struct router *router;
     struct api **apis;
     size_t api_count, operation_count;
+    struct credentials *credentials; /* held */
     struct trust *trusted_proxies;
     struct access_log_format *log_format; /* NULL: off */
     bool log_wants_reply;

@@ -174,3 +174,59 @@ const struct conf_field api_keys_fields[] = {
       .help = "The query parameter with the key, likewise. Empty: none." },
     { 0 },
 };
+
+#undef AT
+#define AT(member) offsetof(struct backend_jwt_conf, member)
+
+static const char *const signing_names[] = { "RS256", "ES256", NULL };
+
+const struct conf_field backend_jwt_fields[] = {
+    { .name = "enabled",
+      .type = CONF_BOOL,
+      .at = AT(enabled),
+      .help = "Tell backends who called." },
+    { .name = "header",
+      .type = CONF_STRING,
+      .at = AT(header),
+      .def = "X-JWT-Assertion",
+      .help = "The field it is sent in. What clients send there never "
+              "passes." },
+    { .name = "issuer",
+      .type = CONF_STRING,
+      .at = AT(issuer),
+      .def = "wso2.org/products/am",
+      .help = "Its claim iss." },
+    { .name = "audience",
+      .type = CONF_STRING,
+      .at = AT(audience),
+      .help = "Its claim aud. Empty: none." },
+    { .name = "dialect",
+      .type = CONF_STRING,
+      .at = AT(dialect),
+      .def = "http://wso2.org/claims/",
+      .help = "What names of the claims about caller and API begin with." },
+    { .name = "claims",
+      .type = CONF_STRINGS,
+      .at = AT(claims),
+      .help = "Claims of the caller's own token that are copied." },
+    { .name = "algorithm",
+      .type = CONF_ENUM,
+      .at = AT(algorithm),
+      .choices = signing_names,
+      .help = "How it is signed." },
+    { .name = "ttl",
+      .type = CONF_DURATION_MS,
+      .at = AT(ttl_ms),
+      .min = 2 * MINUTE,
+      .max = DAY,
+      .def = "15m",
+      .help = "How long it is good. It is made once for a caller and used "
+              "until a minute before." },
+    { .name = "key",
+      .type = CONF_STRING,
+      .at = AT(key),
+      .help = "PEM file with the private key. Default: signing-ALGORITHM.pem "
+              "in state_dir, made when it is missing. Its public half is "
+              "served at /jwks on every listener." },
+    { 0 },
+};

@@ -39,6 +39,16 @@ struct api_keys_conf {
     struct str query;  /* likewise; empty: none */
 };
 
+struct backend_jwt_conf {
+    bool enabled;
+    struct str header, issuer, audience, dialect;
+    struct conf_strings claims; /* of the caller's token, copied */
+    int algorithm;              /* 0: RS256, 1: ES256 */
+    uint64_t ttl_ms;
+    struct str key; /* PEM file; empty: keys/signing.pem in state_dir */
+};
+
+extern const struct conf_field backend_jwt_fields[];
 extern const struct conf_field api_keys_fields[];
 extern const struct conf_field issuer_fields[];
 extern const struct conf_field authentication_fields[];

@@ -66,6 +66,34 @@ struct keyfile *credentials_refresh(struct credentials *c)
     return old;
 }
 
+static void load_signing(struct credentials *c, const struct settings *s,
+                         struct problems *ps)
+{
+    struct backend_jwt_conf *b = &c->backend_jwt;
+    enum jose_alg alg;
+    struct str path;
+
+    *b = s->gateway.backend_jwt;
+    if (!b->enabled)
+        return;
+    alg = b->algorithm ? JOSE_ES256 : JOSE_RS256;
+    b->header = arena_copy(c->arena, b->header);
+    b->issuer = arena_copy(c->arena, b->issuer);
+    b->audience = arena_copy(c->arena, b->audience);
+    b->dialect = arena_copy(c->arena, b->dialect);
+    b->claims.items =
+        arena_alloc(c->arena, b->claims.count * sizeof(struct str) + 1);
+    for (size_t i = 0; i < b->claims.count; i++)
+        b->claims.items[i] =
+            arena_copy(c->arena, s->gateway.backend_jwt.claims.items[i]);
+    path = b->key;
+    if (!path.len && s->state_dir.len)
+        path = arena_printf(c->arena, "%.*s/signing-%s.pem",
+                            STR_ARG(s->state_dir), jose_alg_name(alg));
+    if (path.len) /* a check without a state folder makes no key */
+        (void)signing_key_load(c->arena, path, alg, ps, &c->signing);
+}
+
 enum err credentials_new(const struct settings *s, struct problems *ps,
                          struct credentials **out)
 {
@@ -80,6 +108,7 @@ enum err credentials_new(const struct settings *s, struct problems *ps,
     c->conf.certificate_header = arena_copy(a, c->conf.certificate_header);
     make_issuers(c, s, ps);
     load_keys(c, s, ps);
+    load_signing(c, s, ps);
     if (ps->errors > errors) {
         credentials_unref(c);
         return ERR_INVALID;

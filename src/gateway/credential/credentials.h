@@ -10,6 +10,7 @@
 
 #include "gateway/credential/issuer.h"
 #include "gateway/credential/keyfile.h"
+#include "gateway/credential/signing_key.h"
 #include "gateway/settings.h"
 
 struct credentials {
@@ -19,6 +20,8 @@ struct credentials {
     struct issuer **issuers;
     size_t issuer_count;
     struct keyfile *_Atomic keys;
+    struct backend_jwt_conf backend_jwt;
+    struct signing_key signing; /* when backend_jwt is enabled */
 };
 
 /* The keys now: to be looked at in this turn only. Any thread. */
