@@ -36,6 +36,7 @@ extern const struct cmd cmd_apikey_revoke;
 extern const struct cmd cmd_explain;
 extern const struct cmd cmd_explain_grant;
 extern const struct cmd cmd_explain_list;
+extern const struct cmd cmd_password;
 extern const struct cmd cmd_echo;
 extern const struct cmd cmd_version;
 extern const struct cmd cmd_help;

@@ -17,7 +17,7 @@ struct op {
     struct str title; /* "GET /pets of Shop 1.0" */
     struct cluster *production;
     struct chain chain;
-    bool open; /* anybody may call it */
+    bool open;               /* anybody may call it */
     _Atomic uint32_t series; /* 1 + id in metrics; 0: not asked for yet */
 };
 

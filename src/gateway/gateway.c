@@ -12,6 +12,7 @@
 #include "gateway/policy/authenticate.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
+enum { SLOW_LINE = 256 }; /* passwords that wait */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
 /* Once a second: files with keys may have changed. */
@@ -118,6 +119,7 @@ static void make_workers(struct gateway *g, const struct settings *s)
     unsigned n = (unsigned)s->gateway.threads;
 
     open_explain(g, s);
+    g->slow = slow_new(SLOW_LINE);
     if (!n)
         n = budget_machine_cpus();
     if (n > THREADS_MAX)
@@ -435,6 +437,9 @@ void gateway_free(struct gateway *g)
     struct api *api;
 
     stop_workers(g);
+    slow_free(g->slow);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        loop_finish(g->workers[i]->loop);
     admin_close(g);
     if (g->upstreams)
         upstreams_end(g->upstreams);

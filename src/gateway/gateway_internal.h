@@ -7,6 +7,7 @@
 
 #include "gateway/attempts.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/credential/slow.h"
 #include "gateway/explain_grant.h"
 #include "gateway/explain_ring.h"
 #include "gateway/gateway.h"
@@ -56,6 +57,7 @@ struct gateway {
     struct upstreams *upstreams;
     struct admission *admission;
     struct attempts *attempts;
+    struct slow *slow;               /* from the first load on */
     struct credentials *credentials; /* of the present settings */
     uint64_t credentials_content;
     struct explain_ring *explain; /* opened by the first load; or NULL */

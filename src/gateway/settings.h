@@ -8,6 +8,7 @@
 #include "base/conf.h"
 #include "base/log.h"
 #include "gateway/credential/credential_conf.h"
+#include "gateway/credential/users.h"
 #include "net/tls.h"
 
 struct listener_conf {
@@ -112,6 +113,7 @@ struct gateway_conf {
     struct cors_conf cors;
     struct authentication_conf authentication;
     struct conf_list issuers; /* struct issuer_conf */
+    struct conf_list users;   /* struct user_conf */
     struct api_keys_conf api_keys;
     struct backend_jwt_conf backend_jwt;
     struct {

@@ -705,6 +705,13 @@ static const struct conf_field gateway_fields[] = {
       .item_size = sizeof(struct issuer_conf),
       .help = "Whose tokens are taken, where documents ask for oauth2, "
               "openIdConnect or http bearer." },
+    { .name = "users",
+      .type = CONF_SECTIONS,
+      .at = GATEWAY(users),
+      .fields = user_fields,
+      .item_size = sizeof(struct user_conf),
+      .help = "Who may call with a name and a password, where documents ask "
+              "for http basic." },
     { .name = "api_keys",
       .type = CONF_SECTION,
       .at = GATEWAY(api_keys),

@@ -83,6 +83,7 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rng_seed(&w->rng);
     w->attempts = g->attempts;
+    w->slow = g->slow;
     w->explain = g->explain;
     w->explain_key = g->has_explain_key ? &g->explain_key : NULL;
     loop_on_turn(w->loop, on_turn, w);

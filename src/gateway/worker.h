@@ -38,7 +38,8 @@ struct worker {
     struct metrics_thread *metrics;
     struct access_log *log;
     struct rng rng;
-    struct attempts *attempts;  /* the gateway's */
+    struct attempts *attempts;    /* the gateway's */
+    struct slow *slow;            /* likewise */
     struct explain_ring *explain; /* the gateway's; or NULL */
     const struct explain_key *explain_key;
     struct token_cache *tokens; /* for so many */

@@ -439,6 +439,11 @@ void loop_run(struct loop *l)
     run_posted(l); /* what was asked before the stop */
 }
 
+void loop_finish(struct loop *l)
+{
+    run_posted(l);
+}
+
 static void nothing(struct task *t)
 {
     x_free(t);

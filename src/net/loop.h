@@ -80,6 +80,8 @@ const char *loop_http_date(struct loop *l);
 
 /* Runs t on the loop's thread, soon. Any thread. */
 void loop_post(struct loop *l, struct task *t);
+/* Runs what was posted when its thread has ended; by who frees it. */
+void loop_finish(struct loop *l);
 /* Runs t at the end of this turn, once, however often it is asked. */
 void loop_at_end(struct loop *l, struct task *t);
 

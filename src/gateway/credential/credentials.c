@@ -97,16 +97,19 @@ static void load_signing(struct credentials *c, const struct settings *s,
 enum err credentials_new(const struct settings *s, struct problems *ps,
                          struct credentials **out)
 {
+    static uint64_t numbers; /* main thread */
     struct arena *a = arena_new();
     struct credentials *c = arena_alloc(a, sizeof(*c));
     size_t errors = ps->errors;
 
     c->arena = a;
     c->refs = 1;
+    c->number = ++numbers;
     c->conf = s->gateway.authentication;
     c->conf.header = arena_copy(a, c->conf.header);
     c->conf.certificate_header = arena_copy(a, c->conf.certificate_header);
     make_issuers(c, s, ps);
+    (void)users_new(a, &s->gateway.users, s->file, ps, &c->users);
     load_keys(c, s, ps);
     load_signing(c, s, ps);
     if (ps->errors > errors) {

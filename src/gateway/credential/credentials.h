@@ -11,14 +11,17 @@
 #include "gateway/credential/issuer.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/credential/signing_key.h"
+#include "gateway/credential/users.h"
 #include "gateway/settings.h"
 
 struct credentials {
     struct arena *arena;
-    uint32_t refs; /* main thread */
+    uint32_t refs;   /* main thread */
+    uint64_t number; /* never the same twice in this process */
     struct authentication_conf conf;
     struct issuer **issuers;
     size_t issuer_count;
+    struct users *users;
     struct keyfile *_Atomic keys;
     struct backend_jwt_conf backend_jwt;
     struct signing_key signing; /* when backend_jwt is enabled */
