@@ -246,8 +246,7 @@ static void what_cannot_be_checked_is_not_served(void **state)
     struct fixture *f = *state;
 
     assert_null(compile(f, SECURED));
-    refused(f, "GET /a requires user (http/basic), and nothing is configured "
-               "that can check it; --security off");
+    refused(f, "GET /a requires user (http/basic), and there are no users");
     assert_int_equal(f->ps.errors, 1);
     settings.gateway.security_off = 1;
     assert_non_null(compile(f, SECURED));
