@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/policies.h"
 #include "gateway/policy/authenticate.h"
 #include "gateway/upstream/upstreams.h"
 
@@ -188,17 +189,6 @@ static void check_unenforced(struct compile *c)
     }
 }
 
-/* Tiers are read by the document's reader, and nothing counts calls yet. */
-static void check_tier(struct compile *c, struct str tier, uint32_t line)
-{
-    if (tier.len && !is_ignored(c->conf, STR("x-wso2-throttling-tier")) &&
-        !is_ignored(c->conf, STR("x-throttling-tier")))
-        problem_error(c->ps, c->doc->file, line,
-                      "x-wso2-throttling-tier is not enforced yet; to serve "
-                      "the API without it: `gateway.ignore: "
-                      "[x-wso2-throttling-tier]` in tollgate.yaml");
-}
-
 /* Operations */
 
 static bool is_open(const struct chain *chain)
@@ -218,18 +208,17 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
                                .entry = c->entry,
                                .conf = c->conf,
                                .credentials = c->api->credentials,
+                               .policies = c->api->policies,
                                .problems = c->ps };
     enum err e;
 
-    check_tier(c, o->tier, o->line);
     op->api = c->api;
     op->method_text = arena_copy(c->a, o->method);
     op->method = method_id(o->method);
     op->path = arena_copy(c->a, o->path);
-    op->title =
-        arena_printf(c->a, "%.*s %.*s of %.*s %.*s", STR_ARG(o->method),
-                     STR_ARG(o->path), STR_ARG(c->api->name),
-                     STR_ARG(c->api->version));
+    op->title = arena_printf(c->a, "%.*s %.*s of %.*s %.*s", STR_ARG(o->method),
+                             STR_ARG(o->path), STR_ARG(c->api->name),
+                             STR_ARG(c->api->version));
     op->production = choose_cluster(c, o);
     if (chain_compile(&in, &op->chain) || !op->production || o->shadowed)
         return;
@@ -285,7 +274,7 @@ static void set_hosts(struct compile *c)
 
 enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
                      const struct gateway_conf *conf,
-                     struct credentials *credentials,
+                     struct credentials *credentials, struct policies *policies,
                      struct upstreams *upstreams, uint64_t content,
                      struct problems *ps, struct api **out)
 {
@@ -304,6 +293,7 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     api->arena = a;
     api->content = content;
     api->credentials = credentials_ref(credentials);
+    api->policies = policies_ref(policies);
     api->file = arena_copy(a, doc->file);
     api->name = arena_copy(a, doc->title);
     api->version = arena_copy(a, doc->api_version);
@@ -313,7 +303,6 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     set_context(c);
     set_hosts(c);
     check_unenforced(c);
-    check_tier(c, doc->tier, 0);
     for (size_t i = 0; i < doc->operation_count; i++) {
         size_t before = ps->errors;
 
@@ -339,5 +328,6 @@ void api_free(struct api *api, struct upstreams *upstreams)
             if (k->members[i].endpoint)
                 upstreams_put(upstreams, k->members[i].endpoint);
     credentials_unref(api->credentials);
+    policies_unref(api->policies);
     arena_free(api->arena);
 }

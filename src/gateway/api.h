@@ -37,6 +37,7 @@ struct api {
     struct op_tree *tree;
     struct cors cors;
     struct credentials *credentials;
+    struct policies *policies;
     struct cluster *clusters; /* all of its, for freeing */
     struct str *files;        /* it was made of */
     size_t file_count;
@@ -50,10 +51,11 @@ struct api {
 struct upstreams; /* the endpoints of this process */
 
 /* Compiles a document. ERR_INVALID with problems. upstreams may be NULL: only
- * checked, clusters have no endpoints. The API holds credentials. */
+ * checked, clusters have no endpoints. The API holds
+ * credentials and policies. */
 enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
                      const struct gateway_conf *conf,
-                     struct credentials *credentials,
+                     struct credentials *credentials, struct policies *policies,
                      struct upstreams *upstreams, uint64_t content,
                      struct problems *ps, struct api **out);
 /* Frees, and lets go of its endpoints. Main thread. */

@@ -144,7 +144,7 @@ void exchange_refuse(struct exchange *x, const struct refusal *r)
         refuse_grpc(x, r);
         return;
     }
-    body = refusal_body(x->s.arena, r, is_soap(&x->s.request),
+    body = refusal_body(x->s.arena, r, x->refusal_more, is_soap(&x->s.request),
                         (enum errors)s->gateway.errors, &type);
     http_reply_text(&x->s, r->status, type, body, x->fields, x->field_count);
 }
@@ -643,7 +643,7 @@ static void on_refused(struct http_conn *c, unsigned status,
         id = of(s)->activityid;
     else if (!good_id(id))
         id = new_id(w, w->refusal);
-    *body = refusal_body(w->refusal, refusal_of_status(status), false,
+    *body = refusal_body(w->refusal, refusal_of_status(status), STR_NULL, false,
                          (enum errors)conf->gateway.errors, content_type);
     field->name = STR("activityid");
     field->value = id;

@@ -21,6 +21,7 @@
 #include "http/server.h"
 
 struct auth_run;
+struct limits_run;
 struct worker;
 
 enum exchange_state {
@@ -37,8 +38,8 @@ enum exchange_state {
 
 /* The gateway's own are activityid, Allow, four of CORS, two locations, three
  * of gRPC or the WebSocket version, WWW-Authenticate, Retry-After,
- * X-Tollgate-Explain. */
-enum { REPLY_FIELDS_MAX = 15 + REPLY_VALUES_MAX };
+ * X-Tollgate-Explain, two of limits. */
+enum { REPLY_FIELDS_MAX = 17 + REPLY_VALUES_MAX };
 
 /* The gateway's own for backends: an assertion, trace context. */
 enum { REQUEST_FIELDS_MAX = 8 };
@@ -68,6 +69,8 @@ struct exchange {
     uint64_t total_at_ms;
     uint64_t deadline_ms; /* of gRPC, loop_now_ms(); 0: none */
     const struct refusal *refusal;
+    struct str refusal_more;     /* members of the refusal's body */
+    struct limits_run *limits;   /* what it took; or NULL */
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     struct explain explain;

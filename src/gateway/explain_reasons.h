@@ -158,6 +158,10 @@ REASON(LIMIT_CONCURRENCY, "limit_concurrency",
 REASON(LIMIT_BACKEND, "limit_backend",
        "the backend takes no more calls now: its limit %s is used up",
        "call again later (Retry-After says when)")
+REASON(LIMIT_UNKNOWN, "limit_unknown",
+       "the credential names a tier that nobody knows: %s",
+       "have the tier put into the file of gateway.policies, or a credential "
+       "made with another one")
 REASON(LIMIT_TABLE, "limit_table", "there is no room to count this caller (%s)",
        "call again later; the operator may give the counters more room")
 

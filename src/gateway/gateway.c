@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -12,8 +13,15 @@
 #include "gateway/policy/authenticate.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
-enum { SLOW_LINE = 256 }; /* passwords that wait */
+enum { SLOW_LINE = 256 };   /* passwords that wait */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
+
+/* Dead processes give back what they held; and see counters.h. */
+static void look_counters(struct gateway *g)
+{
+    if (counters_flush(g->counters, clock_wall_us()))
+        log_debug("limits", "counters were not written: %m");
+}
 
 /* Once a second: files with keys may have changed. */
 static void look_keys(struct timer *t)
@@ -25,6 +33,8 @@ static void look_keys(struct timer *t)
 
     if (old)
         retire_keys(g, old);
+    if (g->counters)
+        look_counters(g);
     timer_set(g->main, t, loop_now_ms(g->main) + KEYS_LOOK_MS);
 }
 
@@ -111,6 +121,33 @@ static void open_explain(struct gateway *g, const struct settings *s)
         !explain_key_load(arena_printf(a, "%.*s/explain.key", STR_ARG(folder)),
                           true, &g->explain_key);
     arena_free(a);
+}
+
+/* Without a place to count in, limits would mean nothing. */
+static enum err open_counters(struct gateway *g, const struct settings *s,
+                              struct problems *ps)
+{
+    struct str path =
+        arena_printf(ps->arena, "%.*s/counters", STR_ARG(s->state_dir));
+    struct counters_conf conf = {
+        .path = s->state_dir.len ? path.p : NULL,
+        .fd = -1,
+        .slots = s->gateway.counters.slots,
+        .full = (enum counters_full)s->gateway.counters.full,
+    };
+    struct counters_opened opened = { 0 };
+
+    if (counters_open(&conf, clock_wall_us(), &g->counters, &opened)) {
+        problem_error(ps, path, 0,
+                      "cannot be opened: %s; limits are counted "
+                      "there",
+                      strerrordesc_np(errno));
+        return ERR_IO;
+    }
+    if (opened.replaced)
+        log_warn("limits", "%.*s was begun anew: %s", STR_ARG(path),
+                 opened.replaced);
+    return ERR_OK;
 }
 
 static void make_workers(struct gateway *g, const struct settings *s)
@@ -252,6 +289,8 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     if (!g->upstreams)
         g->upstreams = upstreams_new(g->main, s->gateway.upstreams.dns.servers,
                                      s->gateway.upstreams.dns.timeout_ms);
+    if (!g->counters && open_counters(g, s, ps))
+        return ERR_IO;
     if (!g->worker_count)
         make_workers(g, s);
     warn_fixed(g, s, ps);
@@ -468,6 +507,8 @@ void gateway_free(struct gateway *g)
     attempts_free(g->attempts);
     explain_ring_close(g->explain);
     credentials_unref(g->credentials);
+    policies_unref(g->policies);
+    counters_close(g->counters);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
     timer_clear(&g->keys_timer);
@@ -511,8 +552,8 @@ static void describe_op(struct buf *text, const struct oas_operation *o,
         (void)buf_printf(text, "requires %.*s (%.*s, by default_security)",
                          STR_ARG(by_default->name), STR_ARG(by_default->type));
     else if (!o->security_count)
-        (void)buf_z(text, o->security_disabled ? "OPEN (security disabled)"
-                                               : "OPEN");
+        (void)buf_z(text,
+                    o->security_disabled ? "OPEN (security disabled)" : "OPEN");
     for (size_t i = 0; i < o->security_count; i++) {
         (void)buf_z(text, i ? " or " : "requires ");
         if (!o->security[i].count)
@@ -550,8 +591,8 @@ static void describe(struct buf *text, const struct openapi *doc,
     }
     if (open && !s->gateway.security_off)
         (void)buf_printf(text,
-                         "    %zu of %zu operations are OPEN to anybody\n", open,
-                         doc->operation_count);
+                         "    %zu of %zu operations are OPEN to anybody\n",
+                         open, doc->operation_count);
     if (s->gateway.security_off && open < doc->operation_count)
         (void)buf_printf(text,
                          "    security is off: %zu operations that "
@@ -564,10 +605,12 @@ static void free_checked(void *arg)
     api_free(arg, NULL);
 }
 
-static void
-check_document(struct arena *a, struct str path, const struct settings *s,
-               const struct api_conf *entry, struct credentials *credentials,
-               struct router *router, struct buf *text, struct problems *ps)
+static void check_document(struct arena *a, struct str path,
+                           const struct settings *s,
+                           const struct api_conf *entry,
+                           struct credentials *credentials,
+                           struct policies *policies, struct router *router,
+                           struct buf *text, struct problems *ps)
 {
     struct arena *scratch = arena_new();
     struct openapi *doc;
@@ -575,8 +618,8 @@ check_document(struct arena *a, struct str path, const struct settings *s,
 
     if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
         describe(text, doc, s, entry);
-        if (api_compile(doc, entry, &s->gateway, credentials, NULL, 0, ps,
-                        &api) == ERR_OK &&
+        if (api_compile(doc, entry, &s->gateway, credentials, policies, NULL, 0,
+                        ps, &api) == ERR_OK &&
             router_add(router, api->host_count ? api->hosts[0] : STR(""),
                        arena_copy(a, api->context), api, &other))
             problem_error(ps, path, 0,
@@ -616,19 +659,25 @@ enum err gateway_check(struct arena *a, const struct settings *s,
     const struct api_conf *entry = s->gateway.apis.items;
     struct router *router = router_new(a);
     struct credentials *credentials;
+    struct policies *policies;
 
     check_settings(s, ps);
     if (credentials_new(s, ps, &credentials))
         return ERR_INVALID;
+    if (policies_new(s, NULL, ps, &policies)) {
+        credentials_unref(credentials);
+        return ERR_INVALID;
+    }
     for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
         struct conf_strings files = { 0 };
 
         if (openapi_find(a, entry->path, ps, &files))
             continue;
         for (size_t k = 0; k < files.count; k++)
-            check_document(a, files.items[k], s, entry, credentials, router,
-                           text, ps);
+            check_document(a, files.items[k], s, entry, credentials, policies,
+                           router, text, ps);
     }
     credentials_unref(credentials);
+    policies_unref(policies);
     return ps->errors ? ERR_INVALID : ERR_OK;
 }

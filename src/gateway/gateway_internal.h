@@ -11,6 +11,7 @@
 #include "gateway/explain_grant.h"
 #include "gateway/explain_ring.h"
 #include "gateway/gateway.h"
+#include "gateway/policies.h"
 #include "gateway/upstream/upstreams.h"
 #include "gateway/worker.h"
 #include "net/sock.h"
@@ -59,7 +60,9 @@ struct gateway {
     struct attempts *attempts;
     struct slow *slow;               /* from the first load on */
     struct credentials *credentials; /* of the present settings */
-    uint64_t credentials_content;
+    struct policies *policies;
+    uint64_t credentials_content; /* settings both were made from */
+    struct counters *counters;    /* opened by the first load */
     struct explain_ring *explain; /* opened by the first load; or NULL */
     struct explain_key explain_key;
     bool has_explain_key;

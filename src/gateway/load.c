@@ -23,6 +23,7 @@ struct load {
     struct map *by_file; /* path of a document: struct api in use */
     uint64_t conf_content;
     struct credentials *credentials;
+    struct policies *policies;
     size_t capacity;
     bool reopen; /* the log file, once all is well */
 };
@@ -62,6 +63,8 @@ static uint64_t entry_content(uint64_t h, const struct api_conf *e)
     h = hash_strings(h, &e->hosts);
     h = hash_strings(h, &e->issuers);
     h = hash_strings(h, &e->certificates);
+    h = hash_content(h, e->tier.p, e->tier.len);
+    h = hash_content(h, &e->max_tps, sizeof(e->max_tps));
     return hash_content(h, e->default_version ? "d" : "-", 1);
 }
 
@@ -94,6 +97,10 @@ static void load_credentials(struct load *l)
         l->credentials = credentials_ref(g->credentials);
     else
         (void)credentials_new(l->s, l->ps, &l->credentials);
+    if (g->policies && g->credentials_content == l->conf_content)
+        l->policies = policies_ref(g->policies);
+    else
+        (void)policies_new(l->s, g->counters, l->ps, &l->policies);
 }
 
 /* From now on these are in use. */
@@ -102,6 +109,8 @@ static void keep_credentials(struct load *l)
     struct gateway *g = l->g;
 
     l->out->credentials = credentials_ref(l->credentials);
+    policies_unref(g->policies);
+    g->policies = l->policies;
     credentials_unref(g->credentials);
     g->credentials = l->credentials;
     g->credentials_content = l->conf_content;
@@ -128,8 +137,8 @@ static struct api *compile(struct load *l, struct str path,
     struct api *api = NULL;
 
     if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) == ERR_OK &&
-        api_compile(doc, entry, &l->s->gateway, l->credentials, l->g->upstreams,
-                    doc->content, l->ps, &api) == ERR_OK) {
+        api_compile(doc, entry, &l->s->gateway, l->credentials, l->policies,
+                    l->g->upstreams, doc->content, l->ps, &api) == ERR_OK) {
         api->entry_content = content;
         api->files =
             arena_alloc(api->arena, doc->file_count * sizeof(*api->files));
@@ -604,10 +613,10 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     l.out->arena = a;
     l.out->settings = s;
     l.out->router = router_new(a);
-    l.conf_content = conf_content(s);
+    l.conf_content = conf_content(s) ^ policies_content(s);
     load_rest(&l);
     load_credentials(&l);
-    if (l.credentials)
+    if (l.credentials && l.policies)
         load_apis(&l);
     load_logs(&l);
     /* Sockets last: nothing is opened for a configuration that is refused. */
@@ -617,6 +626,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
         close_unwatched(g);
         give_up(&l);
         credentials_unref(l.credentials);
+        policies_unref(l.policies);
         return NULL;
     }
     for (size_t i = 0; i < l.out->api_count; i++) {

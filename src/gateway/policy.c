@@ -1,9 +1,10 @@
 /* policy.c - the list of policies, and the compiler of chains. */
 #include "gateway/policy.h"
 
-const struct policy *const policies[] = {
+const struct policy *const policy_table[] = {
     &policy_transport,
     &policy_authenticate,
+    &policy_limits,
     &policy_backend_jwt,
     NULL,
 };
@@ -16,8 +17,8 @@ enum err chain_compile(const struct policy_input *in, struct chain *out)
     unsigned given = NEED_ADDRESS | NEED_RESPONSE | NEED_BODY_STREAM;
     struct chain chain = { 0 };
 
-    for (size_t i = 0; policies[i]; i++) {
-        const struct policy *p = policies[i];
+    for (size_t i = 0; policy_table[i]; i++) {
+        const struct policy *p = policy_table[i];
         void *conf = p->conf_size ? arena_alloc(in->arena, p->conf_size) : NULL;
         enum err e = p->prepare ? p->prepare(in, conf) : ERR_OK;
 

@@ -13,6 +13,7 @@
 #include "gateway/settings.h"
 
 struct credentials;
+struct policies;
 struct exchange;
 struct api;
 struct op;
@@ -44,6 +45,7 @@ struct policy_input {
     const struct api_conf *entry;
     const struct gateway_conf *conf;
     const struct credentials *credentials;
+    const struct policies *policies;
     struct problems *problems;
 };
 
@@ -75,13 +77,14 @@ struct chain {
 };
 
 /* All policies, in the order of a chain. */
-extern const struct policy *const policies[];
+extern const struct policy *const policy_table[];
 
 /* The chain of one operation, in the API's arena. */
 enum err chain_compile(const struct policy_input *in, struct chain *out);
 
 extern const struct policy policy_transport;
 extern const struct policy policy_authenticate;
+extern const struct policy policy_limits;
 extern const struct policy policy_backend_jwt;
 
 #endif

@@ -93,6 +93,20 @@ REFUSAL(refusal_denied, 403, "900805", "Message blocked",
 REFUSAL(refusal_attempts, 429, "429", "Too Many Requests",
         "Too many failed attempts from this address. Try again later.", true);
 
+#define THROTTLED "Message throttled out", "You have exceeded your quota", true
+
+REFUSAL(refusal_limit_api, 429, "900800", THROTTLED);
+REFUSAL(refusal_limit_backend, 503, "900801", "Message throttled out",
+        "The back end takes no more calls now. Try again later.", false);
+REFUSAL(refusal_limit_operation, 429, "900802", THROTTLED);
+REFUSAL(refusal_limit_application, 429, "900803", THROTTLED);
+REFUSAL(refusal_limit_subscription, 429, "900804", THROTTLED);
+REFUSAL(refusal_burst_subscription, 429, "900807", THROTTLED);
+REFUSAL(refusal_burst_application, 429, "900809", THROTTLED);
+REFUSAL(refusal_limit_unknown, 500, "900900",
+        "Unclassified Authentication Failure",
+        "The tier of the credential is not known to the gateway.", false);
+
 static const struct refusal of_status[] = {
     { 408, "408", "Request Timeout", "The request came too slowly.", true },
     { 413, "413", "Content Too Large", "The request body is too large.", true },
@@ -141,8 +155,9 @@ struct str refusal_grpc_message(struct arena *a, const struct refusal *r)
     return str_from(out, grpc_message_encode(text, out));
 }
 
-struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
-                        enum errors form, struct str *content_type)
+struct str refusal_body(struct arena *a, const struct refusal *r,
+                        struct str more, bool soap, enum errors form,
+                        struct str *content_type)
 {
     if (soap) {
         *content_type = STR("text/xml; charset=UTF-8");
@@ -152,14 +167,14 @@ struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
     if (form == ERRORS_MICROGATEWAY)
         return arena_printf(a,
                             "{\"fault\":{\"code\":%s,\"message\":\"%s\","
-                            "\"description\":\"%s\"}}",
-                            r->code, r->message, r->description);
+                            "\"description\":\"%s\"%.*s}}",
+                            r->code, r->message, r->description, STR_ARG(more));
     /* The model's two shapes: who may call and how often has no type. */
     return arena_printf(
         a,
         "{\"code\":\"%s\",%s"
-        "\"message\":\"%s\",\"description\":\"%s\"}",
+        "\"message\":\"%s\",\"description\":\"%s\"%.*s}",
         r->code,
         strncmp(r->code, "900", 3) == 0 ? "" : "\"type\":\"Status report\",",
-        r->message, r->description);
+        r->message, r->description, STR_ARG(more));
 }

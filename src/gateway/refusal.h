@@ -49,14 +49,26 @@ extern const struct refusal refusal_audience;         /* 403, 900914 */
 extern const struct refusal refusal_denied;           /* 403, 900805 */
 extern const struct refusal refusal_attempts;         /* 429 */
 
+/* How often */
+extern const struct refusal refusal_limit_api;          /* 429, 900800 */
+extern const struct refusal refusal_limit_backend;      /* 503, 900801 */
+extern const struct refusal refusal_limit_operation;    /* 429, 900802 */
+extern const struct refusal refusal_limit_application;  /* 429, 900803 */
+extern const struct refusal refusal_limit_subscription; /* 429, 900804 */
+extern const struct refusal refusal_burst_subscription; /* 429, 900807 */
+extern const struct refusal refusal_burst_application;  /* 429, 900809 */
+extern const struct refusal refusal_limit_unknown;      /* 500, 900900 */
+
 /* For the statuses of the parser (400, 408, 413, 414, 417, 431, 501, 503,
  * 505). */
 const struct refusal *refusal_of_status(unsigned status);
 
 /* The same to a caller that speaks gRPC: text for grpc-message. */
 struct str refusal_grpc_message(struct arena *a, const struct refusal *r);
-/* The body and its type, in the arena. */
-struct str refusal_body(struct arena *a, const struct refusal *r, bool soap,
-                        enum errors form, struct str *content_type);
+/* The body and its type, in the arena. more: members of JSON, each with a
+ * comma before it; or empty. */
+struct str refusal_body(struct arena *a, const struct refusal *r,
+                        struct str more, bool soap, enum errors form,
+                        struct str *content_type);
 
 #endif

@@ -240,6 +240,7 @@ static void resolve_paths(const struct reader *r, struct settings *s)
         resolve(r, &issuers[i].certificate);
         resolve(r, &issuers[i].secret_file);
     }
+    resolve_named(r, "gateway.policies", &g->policies);
     resolve_named(r, "gateway.api_keys.file", &g->api_keys.file);
     resolve_named(r, "gateway.backend_jwt.key", &g->backend_jwt.key);
     resolve_named(r, "gateway.authentication.certificate_ca",

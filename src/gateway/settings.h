@@ -25,7 +25,9 @@ struct api_conf {
     struct conf_strings hosts;        /* virtual hosts; empty: any */
     struct conf_strings issuers;      /* names; empty: all */
     struct conf_strings certificates; /* PEM files; empty: any signed */
-    bool default_version;             /* also serves the path without version */
+    struct str tier;                  /* where the document names none */
+    uint64_t max_tps;     /* calls to its backend in a second; 0: no limit */
+    bool default_version; /* also serves the path without version */
 };
 
 /* Fields of gateway.reply_headers with a value; an exchange has room for no
@@ -87,8 +89,14 @@ struct gateway_conf {
     struct str user;            /* to become after binding, when root */
     struct conf_strings trusted_proxies; /* addresses and CIDR ranges */
     struct str upstream;                 /* overrides every endpoint */
-    int security_off;                    /* security: 0 on, 1 off */
-    int default_security;                /* enum default_security */
+    struct str policies;                 /* file with tiers */
+    struct str unauthenticated_tier;     /* empty: none */
+    struct {
+        uint64_t slots;
+        int full; /* enum counters_full */
+    } counters;
+    int security_off;     /* security: 0 on, 1 off */
+    int default_security; /* enum default_security */
     struct conf_strings ignore;
     bool http2;
     int forwarded;

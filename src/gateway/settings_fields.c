@@ -79,6 +79,17 @@ static const struct conf_field api_fields[] = {
       .help = "PEM files: where it asks for client certificates, only these "
               "are taken. Default: every one that the listener's client_ca "
               "has signed." },
+    { .name = "tier",
+      .type = CONF_STRING,
+      .at = offsetof(struct api_conf, tier),
+      .help = "The limit for its calls, by name, where the document names none "
+              "(x-wso2-throttling-tier)." },
+    { .name = "max_tps",
+      .type = CONF_U64,
+      .at = offsetof(struct api_conf, max_tps),
+      .max = 10000000,
+      .help = "Calls that its backend gets in one second; more are answered "
+              "with 503 (900801). 0: no limit." },
     { .name = "default",
       .type = CONF_BOOL,
       .at = offsetof(struct api_conf, default_version),
@@ -106,6 +117,28 @@ static const struct conf_field reply_header_fields[] = {
 };
 
 /* ---- gateway.admin, gateway.timeouts, gateway.limits ---- */
+
+static const char *const full_names[] = { "refuse", "pass", NULL };
+
+static const struct conf_field counter_fields[] = {
+    { .name = "slots",
+      .type = CONF_U64,
+      .at = GATEWAY(counters.slots),
+      .min = 1024,
+      .max = 16 * MIB,
+      .def = "65536",
+      .help = "Limits that are counted at the same time, one for each caller "
+              "and tier; 64 bytes each, in the file counters in state_dir, "
+              "which outlives the process. Takes effect with the next "
+              "start." },
+    { .name = "full",
+      .type = CONF_ENUM,
+      .at = GATEWAY(counters.full),
+      .choices = full_names,
+      .help = "What becomes of a call that needs one more: refuse it (503), "
+              "or let it pass uncounted." },
+    { 0 },
+};
 
 static const struct conf_field explain_fields[] = {
     { .name = "size",
@@ -627,6 +660,22 @@ static const struct conf_field gateway_fields[] = {
       .help = "off serves operations without the security their documents ask "
               "for: a switch for development, shown in /ready and logged at "
               "every start." },
+    { .name = "policies",
+      .type = CONF_STRING,
+      .at = GATEWAY(policies),
+      .help = "A file with tiers: named limits for APIs, operations and "
+              "callers (docs/rate-limits.md). The model's tiers (10KPerMin, "
+              "Gold, …) are there without one." },
+    { .name = "unauthenticated_tier",
+      .type = CONF_STRING,
+      .at = GATEWAY(unauthenticated_tier),
+      .help = "The limit for calls of operations that want no credential, "
+              "counted by client address, as Unauthenticated. Empty: "
+              "none." },
+    { .name = "counters",
+      .type = CONF_SECTION,
+      .fields = counter_fields,
+      .help = "The table in which limits are counted." },
     { .name = "default_security",
       .type = CONF_ENUM,
       .at = GATEWAY(default_security),

@@ -135,12 +135,12 @@ static struct str make(struct arena *a, const struct backend_jwt *j,
 static struct str name_of(struct exchange *x, const struct backend_jwt *j,
                           const struct caller *c)
 {
-    return arena_printf(
-        x->s.arena, "assertion|%.*s|%.*s|%.*s|%.*s|%d|%.*s|%.*s|%.*s|%llu",
-        STR_ARG(j->credentials->signing.kid), STR_ARG(j->api),
-        STR_ARG(j->version), STR_ARG(j->context), (int)c->kind, STR_ARG(c->id),
-        STR_ARG(c->user), STR_ARG(c->token_id),
-        (unsigned long long)c->issued_s);
+    return arena_printf(x->s.arena,
+                        "assertion|%.*s|%.*s|%.*s|%.*s|%d|%.*s|%.*s|%.*s|%llu",
+                        STR_ARG(j->credentials->signing.kid), STR_ARG(j->api),
+                        STR_ARG(j->version), STR_ARG(j->context), (int)c->kind,
+                        STR_ARG(c->id), STR_ARG(c->user), STR_ARG(c->token_id),
+                        (unsigned long long)c->issued_s);
 }
 
 static struct str assertion(struct exchange *x, const struct backend_jwt *j)

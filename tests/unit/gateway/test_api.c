@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gateway/api.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/policies.h"
 #include "gateway/upstream/upstreams.h"
 #include "net/fake_time.h"
 
@@ -12,6 +13,7 @@ static struct api_conf entry;
 static struct api *api; /* of the last compile(), or NULL */
 static struct upstreams *upstreams;
 static struct credentials *credentials;
+static struct policies *policies;
 static struct loop *loop;
 
 static int begin(void **state)
@@ -24,6 +26,7 @@ static int begin(void **state)
     assert_int_equal(settings_read(f->words, STR_NULL, &settings, &f->ps),
                      ERR_OK);
     assert_int_equal(credentials_new(&settings, &f->ps, &credentials), ERR_OK);
+    assert_int_equal(policies_new(&settings, NULL, &f->ps, &policies), ERR_OK);
     api = NULL;
     loop = NULL;
     upstreams = NULL;
@@ -34,6 +37,7 @@ static int end(void **state)
 {
     api_free(api, upstreams);
     credentials_unref(credentials);
+    policies_unref(policies);
     if (upstreams) {
         upstreams_end(upstreams);
         upstreams_free(upstreams);
@@ -60,8 +64,8 @@ static struct api *make(struct fixture *f, const char *text)
         show(f);
         fail_msg("the document was refused");
     }
-    e = api_compile(f->api, &entry, &settings.gateway, credentials, upstreams,
-                    1, &f->ps, &made);
+    e = api_compile(f->api, &entry, &settings.gateway, credentials, policies,
+                    upstreams, 1, &f->ps, &made);
     assert_int_equal(e, made ? ERR_OK : ERR_INVALID);
     assert_int_equal(f->ps.errors == 0, made != NULL);
     return made;
@@ -267,14 +271,30 @@ static void an_empty_alternative_does_not_excuse_the_others(void **state)
 static void what_is_not_enforced_is_refused_or_ignored_by_name(void **state)
 {
     struct fixture *f = *state;
-    struct str ignored = STR("x-wso2-throttling-tier");
-    const char *text = HEAD SERVER PATHS "x-wso2-throttling-tier: Gold\n";
+    struct str ignored = STR("x-wso2-response-cache");
+    const char *text = HEAD SERVER PATHS "x-wso2-response-cache: {enabled: "
+                                         "true}\n";
 
     assert_null(compile(f, text));
-    refused(f, "x-wso2-throttling-tier is not enforced yet");
-    refused(f, "gateway.ignore: [x-wso2-throttling-tier]");
+    refused(f, "x-wso2-response-cache is not enforced yet");
+    refused(f, "gateway.ignore: [x-wso2-response-cache]");
     settings.gateway.ignore = (struct conf_strings) { &ignored, 1 };
     assert_non_null(compile(f, text));
+}
+
+static void a_tier_that_nobody_knows_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_non_null(
+        compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: 10kpermin\n"));
+    assert_int_equal(find("GET", "/pets")->chain.count, 1);
+    assert_null(
+        compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: 10KPerMinn\n"));
+    refused(f, "there is no tier \"10KPerMinn\"; the nearest is \"10KPerMin\"");
+    assert_non_null(
+        compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: Unlimited\n"));
+    assert_int_equal(find("GET", "/pets")->chain.count, 0);
 }
 
 static void a_transport_that_is_not_offered_is_a_step(void **state)
@@ -474,6 +494,7 @@ int main(void)
         TEST(what_cannot_be_checked_is_not_served),
         TEST(an_empty_alternative_does_not_excuse_the_others),
         TEST(what_is_not_enforced_is_refused_or_ignored_by_name),
+        TEST(a_tier_that_nobody_knows_is_refused),
         TEST(a_transport_that_is_not_offered_is_a_step),
         TEST(a_context_may_be_given),
         TEST(a_version_may_be_left_out_when_it_is_the_default),

@@ -57,8 +57,8 @@ static bool member_is(const struct json *j, const char *name, const char *value)
 
 static void a_refusal_is_json_with_four_members(void **state)
 {
-    struct str type, body = refusal_body(arena, &refusal_not_found, false,
-                                         ERRORS_APIM, &type);
+    struct str type, body = refusal_body(arena, &refusal_not_found, STR_NULL,
+                                         false, ERRORS_APIM, &type);
     const struct json *j = parse(body);
     (void)state;
 
@@ -73,8 +73,8 @@ static void a_refusal_is_json_with_four_members(void **state)
 
 static void the_older_form_is_a_fault_with_a_number(void **state)
 {
-    struct str type, body = refusal_body(arena, &refusal_suspended, false,
-                                         ERRORS_MICROGATEWAY, &type);
+    struct str type, body = refusal_body(arena, &refusal_suspended, STR_NULL,
+                                         false, ERRORS_MICROGATEWAY, &type);
     const struct json *fault = json_at(parse(body), "fault");
     (void)state;
 
@@ -86,15 +86,15 @@ static void the_older_form_is_a_fault_with_a_number(void **state)
 
 static void soap_callers_get_a_fault(void **state)
 {
-    struct str type,
-        body = refusal_body(arena, &refusal_connect, true, ERRORS_APIM, &type);
+    struct str type, body = refusal_body(arena, &refusal_connect, STR_NULL,
+                                         true, ERRORS_APIM, &type);
     (void)state;
 
     assert_true(str_is(type, "text/xml; charset=UTF-8"));
     assert_non_null(strstr(body.p, "<faultcode>soapenv:Server</faultcode>"));
     assert_non_null(strstr(body.p, "<am:code>101503</am:code>"));
-    body = refusal_body(arena, &refusal_not_found, true, ERRORS_MICROGATEWAY,
-                        &type);
+    body = refusal_body(arena, &refusal_not_found, STR_NULL, true,
+                        ERRORS_MICROGATEWAY, &type);
     assert_non_null(strstr(body.p, "<faultcode>soapenv:Client</faultcode>"));
 }
 
@@ -107,8 +107,9 @@ static void every_refusal_reads_well_in_every_form(void **state)
 
         assert_in_range(all[i]->status, 400, 599);
         assert_true(*all[i]->code && *all[i]->message && *all[i]->description);
-        parse(refusal_body(arena, all[i], false, ERRORS_APIM, &type));
-        parse(refusal_body(arena, all[i], false, ERRORS_MICROGATEWAY, &type));
+        parse(refusal_body(arena, all[i], STR_NULL, false, ERRORS_APIM, &type));
+        parse(refusal_body(arena, all[i], STR_NULL, false, ERRORS_MICROGATEWAY,
+                           &type));
         assert_null(strpbrk(all[i]->description, "<>&\"\\"));
         assert_int_equal(all[i]->client, all[i]->status < 500);
     }
@@ -126,7 +127,7 @@ static void every_status_of_the_parser_has_one(void **state)
 
         assert_int_equal(r->status, statuses[i]);
         assert_true(*r->code && *r->message && *r->description);
-        parse(refusal_body(arena, r, false, ERRORS_APIM, &type));
+        parse(refusal_body(arena, r, STR_NULL, false, ERRORS_APIM, &type));
     }
     assert_int_equal(refusal_of_status(418)->status, 400);
 }

@@ -1,0 +1,401 @@
+/* limits.c - how often: tiers of API, operation and caller, taken together.
+ *
+ * All limits of a call are one take, all or none, in the table that every
+ * thread and the next process share. Bytes are looked at before and counted
+ * when they have flowed; what is counted at once is given back at the end.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "gateway/exchange.h"
+#include "gateway/policies.h"
+#include "gateway/worker.h"
+
+enum { BOUNDS_MAX = 2 };
+
+struct bound {
+    struct tier_bound tier;
+    const struct refusal *refusal; /* of its quota */
+};
+
+struct limits_conf {
+    const struct policies *policies;
+    struct bound bounds[BOUNDS_MAX]; /* of API or operation, and of nobody */
+    uint32_t bound_count;
+    struct str api, operation;
+    struct take backend; /* limit 0: none */
+    struct str backend_name;
+};
+
+/* The takes of a call; in its arena. */
+struct limits_run {
+    struct take takes[LIMITS_MAX];
+    const struct tier_limit *limits[LIMITS_MAX]; /* NULL: the backend's */
+    const struct str *names[LIMITS_MAX];         /* of tiers */
+    const struct refusal *refusals[LIMITS_MAX];
+    uint32_t count, held;
+};
+
+/* ---- compiling ---- */
+
+static enum err unknown(const struct policy_input *in, enum tier_level level,
+                        struct str name, uint32_t line)
+{
+    struct str near = tiers_nearest(&in->policies->tiers, level, name);
+
+    problem_error(in->problems, in->doc->file, line,
+                  "there is no tier \"%.*s\"%s%.*s%s; gateway.policies names "
+                  "the file with tiers",
+                  STR_ARG(name), near.p ? "; the nearest is \"" : "",
+                  STR_ARG(near), near.p ? "\"" : "");
+    return ERR_INVALID;
+}
+
+/* The tier of the operation, else of the API, whose operations then share its
+ * counters; never both. */
+static enum err bind_resource(const struct policy_input *in,
+                              struct limits_conf *c)
+{
+    const struct oas_operation *o = in->operation;
+    bool own = o->tier.len > 0;
+    struct str name = own                 ? o->tier
+                      : in->doc->tier.len ? in->doc->tier
+                                          : in->entry->tier;
+    const struct str place[] = { ORGANIZATION, in->doc->title,
+                                 in->doc->api_version, STR("resource"),
+                                 own ? c->operation : STR("*") };
+    const struct tier *t;
+
+    if (!name.len)
+        return ERR_OK;
+    t = tiers_find(&in->policies->tiers, TIER_RESOURCE, name);
+    if (!t)
+        return unknown(in, TIER_RESOURCE, name, own ? o->line : 0);
+    if (!t->numbers)
+        return ERR_OK; /* unlimited */
+    tier_bind(in->arena, in->policies->seed, t, place, 5,
+              &c->bounds[c->bound_count].tier);
+    c->bounds[c->bound_count++].refusal =
+        own ? &refusal_limit_operation : &refusal_limit_api;
+    return ERR_OK;
+}
+
+/* Of who is nobody: gateway.unauthenticated_tier. */
+static enum err bind_nobody(const struct policy_input *in,
+                            struct limits_conf *c)
+{
+    struct str name = in->conf->unauthenticated_tier;
+    const struct str place[] = { ORGANIZATION, in->doc->title,
+                                 in->doc->api_version, STR("nobody") };
+    const struct tier *t;
+
+    if (!name.len || in->operation->security_count)
+        return ERR_OK;
+    t = tiers_find(&in->policies->tiers, TIER_SUBSCRIPTION, name);
+    if (!t)
+        return unknown(in, TIER_SUBSCRIPTION, name, 0);
+    if (!t->numbers)
+        return ERR_OK;
+    tier_bind(in->arena, in->policies->seed, t, place, 4,
+              &c->bounds[c->bound_count].tier);
+    c->bounds[c->bound_count++].refusal = &refusal_limit_subscription;
+    return ERR_OK;
+}
+
+static void bind_backend(const struct policy_input *in, struct limits_conf *c)
+{
+    const struct str place[] = { ORGANIZATION, in->doc->title,
+                                 in->doc->api_version, STR("backend") };
+
+    if (!in->entry->max_tps)
+        return;
+    c->backend_name = STR("of the backend (max_tps)");
+    c->backend = (struct take) {
+        .key = limit_key_of(in->policies->seed, place, 4),
+        .kind = TAKE_WINDOW,
+        .window = { WINDOW_SECOND, 1 },
+        .limit = in->entry->max_tps,
+        .cost = 1,
+    };
+}
+
+static enum err prepare(const struct policy_input *in, void *conf)
+{
+    const struct oas_operation *o = in->operation;
+    struct limits_conf *c = conf;
+    bool callers;
+    enum err e;
+
+    c->policies = in->policies;
+    c->api = arena_printf(in->arena, "%.*s:%.*s", STR_ARG(in->doc->title),
+                          STR_ARG(in->doc->api_version));
+    c->operation = arena_printf(in->arena, "%.*s %.*s", STR_ARG(o->method),
+                                STR_ARG(o->path));
+    e = bind_resource(in, c);
+    if (!e)
+        e = bind_nobody(in, c);
+    if (e)
+        return e;
+    bind_backend(in, c);
+    /* Who may call may bring a tier. */
+    callers = o->security_count || in->conf->default_security;
+    return c->bound_count || c->backend.limit || callers ? ERR_OK
+                                                         : ERR_NOT_FOUND;
+}
+
+/* ---- the facts of a call ---- */
+
+static struct str fact_header(void *arg, struct str name)
+{
+    const struct exchange *x = arg;
+    const struct header *h = message_find(&x->s.request, name);
+
+    return h ? h->value : STR_NULL;
+}
+
+static struct str fact_query(void *arg, struct str name)
+{
+    const struct exchange *x = arg;
+    struct str rest = x->s.request.query;
+
+    while (rest.p) {
+        struct str one = str_cut(&rest, '&');
+        size_t at = str_find(one, '=');
+
+        if (str_eq(str_head(one, at), name))
+            return at < one.len ? str_skip(one, at + 1) : STR("");
+    }
+    return STR_NULL;
+}
+
+static struct str fact_claim(void *arg, struct str name)
+{
+    const struct exchange *x = arg;
+    const struct json *j = x->caller ? json_get(x->caller->claims, name) : NULL;
+
+    return j && (j->type == JSON_STRING || j->type == JSON_NUMBER) ? j->text
+                                                                   : STR_NULL;
+}
+
+static void read_facts(struct exchange *x, const struct limits_conf *c,
+                       struct call_facts *f)
+{
+    const struct caller *who = x->caller;
+
+    memcpy(f->ip, x->client.ip, 16);
+    f->key = who ? who->id : str_from(x->client.text, x->client.text_len);
+    f->user = who && who->user.len ? who->user : f->key;
+    f->api = c->api;
+    f->operation = c->operation;
+    f->header = fact_header;
+    f->query = fact_query;
+    f->claim = fact_claim;
+    f->arg = x;
+}
+
+/* ---- taking ---- */
+
+static void add_tier(struct limits_run *run, const struct tier_bound *b,
+                     struct limit_seed seed, const struct call_facts *f,
+                     const struct refusal *quota)
+{
+    struct take takes[TIER_TAKES_MAX];
+    const struct tier_limit *limits[TIER_TAKES_MAX];
+    uint32_t n = tier_takes(b, seed, f, false, takes, limits);
+
+    for (uint32_t i = 0; i < n && run->count < LIMITS_MAX; i++) {
+        uint32_t at = run->count++;
+
+        run->takes[at] = takes[i];
+        run->limits[at] = limits[i];
+        run->names[at] = &b->tier->name;
+        run->refusals[at] = quota;
+    }
+}
+
+static const struct refusal *refusal_of(const struct limits_run *run,
+                                        uint32_t i)
+{
+    const struct tier_limit *l = run->limits[i];
+
+    if (!l)
+        return &refusal_limit_backend;
+    if (l->part == TIER_BURST)
+        return run->refusals[i] == &refusal_limit_application
+                   ? &refusal_burst_application
+                   : &refusal_burst_subscription;
+    return run->refusals[i];
+}
+
+static enum explain_reason reason_of(const struct limits_run *run, uint32_t i)
+{
+    const struct tier_limit *l = run->limits[i];
+
+    if (!l)
+        return REASON_LIMIT_BACKEND;
+    return l->part == TIER_BURST         ? REASON_LIMIT_BURST
+           : l->part == TIER_CONCURRENCY ? REASON_LIMIT_CONCURRENCY
+                                         : REASON_LIMIT_REACHED;
+}
+
+/* "Gold (5000 in 1m)". */
+static const struct str *limit_text(struct exchange *x,
+                                    const struct limits_run *run, uint32_t i)
+{
+    struct str *out = arena_alloc(x->s.arena, sizeof(*out));
+    char window[WINDOW_FORMAT_BYTES];
+
+    if (run->takes[i].kind == TAKE_WINDOW)
+        *out = arena_printf(x->s.arena, "%.*s (%llu in %s)",
+                            STR_ARG(*run->names[i]),
+                            (unsigned long long)run->takes[i].limit,
+                            window_format(run->takes[i].window, window));
+    else
+        *out = *run->names[i];
+    return out;
+}
+
+/* draft-ietf-httpapi-ratelimit-headers, and Retry-After as the model has it:
+ * a date. */
+static void add_fields(struct exchange *x, const struct limits_run *run,
+                       const struct limit_state *s, uint32_t i)
+{
+    uint64_t now_us = loop_wall_us(x->worker->loop);
+    uint64_t at_us = s->retry_us ? s->retry_us : s->reset_us;
+    struct arena *a = x->s.arena;
+    uint64_t wait_s = at_us > now_us ? (at_us - now_us + 999999) / 1000000 : 0;
+    uint64_t window_s = run->takes[i].kind == TAKE_WINDOW
+                            ? window_length_s(run->takes[i].window)
+                            : 0;
+    char date[30];
+
+    if (at_us) {
+        clock_http_date((at_us + 999999) / 1000000 * 1000000, date);
+        exchange_add_field(x, STR("Retry-After"), arena_copy(a, str_z(date)));
+    }
+    exchange_add_field(
+        x, STR("RateLimit-Policy"),
+        arena_printf(a, window_s ? "\"%.*s\";q=%llu;w=%llu" : "\"%.*s\";q=%llu",
+                     STR_ARG(*run->names[i]), (unsigned long long)s->limit,
+                     (unsigned long long)window_s));
+    exchange_add_field(x, STR("RateLimit"),
+                       arena_printf(a, "\"%.*s\";r=%llu;t=%llu",
+                                    STR_ARG(*run->names[i]),
+                                    (unsigned long long)s->remaining,
+                                    (unsigned long long)wait_s));
+}
+
+/* The model's member of the body: when to come back. */
+static struct str next_access(struct exchange *x, uint64_t at_us)
+{
+    time_t t = (time_t)((at_us + 999999) / 1000000);
+    char text[64];
+    struct tm tm;
+
+    if (!at_us || !gmtime_r(&t, &tm) ||
+        !strftime(text, sizeof(text), "%Y-%b-%d %H:%M:%S+0000 UTC", &tm))
+        return STR("");
+    return arena_printf(x->s.arena, ",\"nextAccessTime\":\"%s\"", text);
+}
+
+static enum verdict refuse(struct exchange *x, const struct limits_run *run,
+                           const struct limits_result *r)
+{
+    const struct limit_state *s = &r->states[r->refused];
+
+    if (r->refusal == LIMITS_FULL) {
+        explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
+                     REASON_LIMIT_TABLE, 0, NULL);
+        exchange_refuse(x, &refusal_limit_backend);
+        return VERDICT_ANSWERED;
+    }
+    explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
+                 reason_of(run, r->refused), (uint32_t)s->limit,
+                 limit_text(x, run, r->refused));
+    add_fields(x, run, s, r->refused);
+    x->refusal_more = next_access(x, s->retry_us ? s->retry_us : s->reset_us);
+    exchange_refuse(x, refusal_of(run, r->refused));
+    return VERDICT_ANSWERED;
+}
+
+static bool add_caller(struct exchange *x, const struct limits_conf *c,
+                       struct limits_run *run, const struct call_facts *f)
+{
+    const struct tier_bound *b;
+
+    if (!x->caller || !x->caller->tier.len)
+        return true;
+    b = policies_caller_tier(c->policies, x->caller->tier);
+    if (b)
+        add_tier(run, b, c->policies->seed, f, &refusal_limit_application);
+    return b != NULL;
+}
+
+static enum verdict on_request(const void *conf, struct exchange *x)
+{
+    const struct limits_conf *c = conf;
+    struct limits_run *run;
+    struct call_facts f;
+    struct limits_result r;
+
+    if (!c->bound_count && !c->backend.limit &&
+        (!x->caller || !x->caller->tier.len))
+        return VERDICT_NEXT;
+    run = arena_raw(x->s.arena, sizeof(*run));
+    run->count = run->held = 0;
+    read_facts(x, c, &f);
+    for (uint32_t i = 0; i < c->bound_count; i++)
+        add_tier(run, &c->bounds[i].tier, c->policies->seed, &f,
+                 c->bounds[i].refusal);
+    if (!add_caller(x, c, run, &f)) {
+        /* Not to count would make it unlimited. */
+        explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
+                     REASON_LIMIT_UNKNOWN, 0, &x->caller->tier);
+        exchange_refuse(x, &refusal_limit_unknown);
+        return VERDICT_ANSWERED;
+    }
+    if (c->backend.limit && run->count < LIMITS_MAX) {
+        run->takes[run->count] = c->backend;
+        run->limits[run->count] = NULL;
+        run->names[run->count++] = &c->backend_name;
+    }
+    if (!run->count)
+        return VERDICT_NEXT;
+    if (!limits_take(c->policies->counters, run->takes, run->count,
+                     loop_wall_us(x->worker->loop), &r))
+        return refuse(x, run, &r);
+    run->held = r.held;
+    x->limits = run;
+    explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_PASSED, REASON_LIMIT_LEFT,
+                 run->count, run->names[0]);
+    return VERDICT_NEXT;
+}
+
+static void on_end(const void *conf, struct exchange *x)
+{
+    const struct limits_conf *c = conf;
+    struct limits_run *run = x->limits;
+    uint64_t now_us, bytes = x->s.body_in + x->s.body_out;
+
+    if (!run)
+        return;
+    now_us = loop_wall_us(x->worker->loop);
+    if (run->held)
+        limits_give(c->policies->counters, run->takes, run->held, now_us);
+    for (uint32_t i = 0; i < run->count && bytes; i++) {
+        if (run->takes[i].cost)
+            continue;
+        (void)limits_debit(c->policies->counters, run->takes, run->count, bytes,
+                           now_us);
+        break;
+    }
+}
+
+const struct policy policy_limits = {
+    .name = "limits",
+    .conf_size = sizeof(struct limits_conf),
+    .needs = NEED_ADDRESS,
+    .prepare = prepare,
+    .on_request = on_request,
+    .on_end = on_end,
+};
