@@ -52,7 +52,7 @@ enum err counters_open(const struct counters_conf *conf, uint64_t now_us,
                        struct counters **out, struct counters_opened *opened);
 /* No thread may be inside. NULL is fine. */
 void counters_close(struct counters *c);
-/* A thread that ends gives back its place (1024 for all processes). */
+/* A thread that ends gives back its place (512 for all processes). */
 void counters_thread_done(struct counters *c);
 /* For handing the memory on; stays ours. */
 int counters_fd(const struct counters *c);

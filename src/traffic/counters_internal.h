@@ -70,7 +70,7 @@
 
 enum {
     PROCESSES = 16,
-    OPS = 1024,
+    OPS = 512,
     CHANGES = 2 * LIMITS_MAX, /* slots of one operation */
     PROBES = 32,
     BLOCK = 256, /* slots of which one flag says whether any is long */
@@ -161,10 +161,10 @@ struct op {
     struct change changes[CHANGES];
 };
 
-/* An owner: operation (10 bits), sequence number. */
+/* An owner: operation, sequence number. */
 static inline uint64_t ref_make(uint32_t op, uint64_t seq)
 {
-    return seq << 10 | op;
+    return seq * OPS + op;
 }
 
 /* ---- the memory ---- */

@@ -5,7 +5,7 @@
  *   subscriptionPolicies:
  *     - Gold: {count: 5000, unitTime: 1, timeUnit: min}
  *
- * and tiers in ours, by the tables below.
+ * (tiers_model.c), and tiers in ours, by the tables of tiers_fields.c.
  */
 #include "traffic/tiers.h"
 
@@ -28,250 +28,29 @@ enum {
     CONDITIONS_MAX = 16,
 };
 
-struct limit_conf {
-    uint64_t requests, bytes, events;
-    struct str window;
-    uint64_t burst;
-    struct conf_strings per;
-};
-
-struct condition_conf {
-    struct str ip, header, query, claim;
-    struct str value, regex;
-    bool invert;
-};
-
-struct group_conf {
-    struct str description;
-    struct conf_list when, limits;
-};
-
-struct burst_conf {
-    uint64_t requests;
-    struct str window;
-};
-
-struct tier_conf {
-    struct str name, description;
-    int level; /* enum tier_level */
-    struct conf_list limits;
-    struct burst_conf burst_control;
-    uint64_t concurrency, subscribers;
-    bool stop_on_quota;
-    struct conf_list groups;
-};
-
-static const char *const levels[] = { "any",          "resource", "application",
-                                      "subscription", "stream",   NULL };
-
-#define PER_HELP                                                             \
-    "What has a counter of its own, one or several of `key` (the "           \
-    "application, or the credential without one), `user`, `ip`, `api`, "     \
-    "`operation`, `header:NAME`, `claim:NAME`, or `all` alone: one counter " \
-    "for all callers."
-
-static const struct conf_field limit_fields[] = {
-    { .name = "requests",
-      .type = CONF_U64,
-      .at = offsetof(struct limit_conf, requests),
-      .max = LIMITS_MOST,
-      .help = "Calls in a window. A limit has one of `requests`, `bytes` and "
-              "`events`." },
-    { .name = "bytes",
-      .type = CONF_SIZE,
-      .at = offsetof(struct limit_conf, bytes),
-      .max = LIMITS_MOST,
-      .help = "Bytes of request and response bodies in a window. A call is "
-              "refused when none are left; one that has begun goes on." },
-    { .name = "events",
-      .type = CONF_U64,
-      .at = offsetof(struct limit_conf, events),
-      .max = LIMITS_MOST,
-      .help = "Messages of a stream in a window, in both directions." },
-    { .name = "window",
-      .type = CONF_STRING,
-      .at = offsetof(struct limit_conf, window),
-      .def = "1m",
-      .help = "Length of a window: a number of `s`, `m`, `h`, `d`, `w`, "
-              "`month` or `y`. Windows are aligned to the clock and the "
-              "calendar, in UTC." },
-    { .name = "burst",
-      .type = CONF_U64,
-      .at = offsetof(struct limit_conf, burst),
-      .max = LIMITS_MOST,
-      .help = "Makes the limit a rate without windows: calls are spread "
-              "evenly, `requests` in each `window`, and so many may come at "
-              "once." },
-    { .name = "per",
-      .type = CONF_STRINGS,
-      .at = offsetof(struct limit_conf, per),
-      .def = "key",
-      .help = PER_HELP },
-    { 0 },
-};
-
-static const struct conf_field condition_fields[] = {
-    { .name = "ip",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, ip),
-      .help = "The client's address: one, a network (`10.0.0.0/8`) or a range "
-              "(`10.0.0.1-10.0.0.9`). A condition has one of `ip`, `header`, "
-              "`query` and `claim`." },
-    { .name = "header",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, header),
-      .help = "Name of a field of the request." },
-    { .name = "query",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, query),
-      .help = "Name of a query parameter." },
-    { .name = "claim",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, claim),
-      .help = "Name of a claim of the caller's token." },
-    { .name = "value",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, value),
-      .help = "Exactly this text. Without `value` and `regex` it is enough "
-              "that there is one." },
-    { .name = "regex",
-      .type = CONF_STRING,
-      .at = offsetof(struct condition_conf, regex),
-      .help = "A regular expression found anywhere in it." },
-    { .name = "invert",
-      .type = CONF_BOOL,
-      .at = offsetof(struct condition_conf, invert),
-      .def = "false",
-      .help = "The condition is met by all other calls." },
-    { 0 },
-};
-
-static const struct conf_field group_fields[] = {
-    { .name = "description",
-      .type = CONF_STRING,
-      .at = offsetof(struct group_conf, description),
-      .help = "For people." },
-    { .name = "when",
-      .type = CONF_SECTIONS,
-      .at = offsetof(struct group_conf, when),
-      .fields = condition_fields,
-      .item_size = sizeof(struct condition_conf),
-      .required = true,
-      .help = "Conditions, all of which a call of the group meets." },
-    { .name = "limits",
-      .type = CONF_SECTIONS,
-      .at = offsetof(struct group_conf, limits),
-      .fields = limit_fields,
-      .item_size = sizeof(struct limit_conf),
-      .help = "Limits of these calls, in place of the tier's; none: "
-              "unlimited." },
-    { 0 },
-};
-
-static const struct conf_field burst_fields[] = {
-    { .name = "requests",
-      .type = CONF_U64,
-      .at = offsetof(struct burst_conf, requests),
-      .max = LIMITS_MOST,
-      .help = "Calls in a window; 0: no burst control." },
-    { .name = "window",
-      .type = CONF_STRING,
-      .at = offsetof(struct burst_conf, window),
-      .def = "1s",
-      .help = "Length of a window." },
-    { 0 },
-};
-
-const struct conf_field tier_fields[] = {
-    { .name = "name",
-      .type = CONF_STRING,
-      .at = offsetof(struct tier_conf, name),
-      .required = true,
-      .help = "What APIs and subscriptions call it." },
-    { .name = "description",
-      .type = CONF_STRING,
-      .at = offsetof(struct tier_conf, description),
-      .help = "For people." },
-    { .name = "level",
-      .type = CONF_ENUM,
-      .at = offsetof(struct tier_conf, level),
-      .choices = levels,
-      .def = "any",
-      .help = "What it may be attached to. Two tiers may have one name at "
-              "different levels." },
-    { .name = "limits",
-      .type = CONF_SECTIONS,
-      .at = offsetof(struct tier_conf, limits),
-      .fields = limit_fields,
-      .item_size = sizeof(struct limit_conf),
-      .help = "Limits that count together; none: unlimited." },
-    { .name = "burst_control",
-      .type = CONF_SECTION,
-      .at = offsetof(struct tier_conf, burst_control),
-      .fields = burst_fields,
-      .help = "A limit for short times besides the quota." },
-    { .name = "concurrency",
-      .type = CONF_U64,
-      .at = offsetof(struct tier_conf, concurrency),
-      .max = LIMITS_MOST_AT_ONCE,
-      .help = "Calls of one key at the same time; 0: any number." },
-    { .name = "subscribers",
-      .type = CONF_U64,
-      .at = offsetof(struct tier_conf, subscribers),
-      .max = 1000000,
-      .help = "WebSub call-backs of one subscription; 0: any number." },
-    { .name = "stop_on_quota",
-      .type = CONF_BOOL,
-      .at = offsetof(struct tier_conf, stop_on_quota),
-      .def = "true",
-      .help = "When a quota is used up: `true` refuses further calls, `false` "
-              "lets them pass and only marks them. Burst control and "
-              "concurrency refuse in any case." },
-    { .name = "conditions",
-      .type = CONF_SECTIONS,
-      .at = offsetof(struct tier_conf, groups),
-      .fields = group_fields,
-      .item_size = sizeof(struct group_conf),
-      .help = "Groups of calls with limits of their own. A call in several "
-              "groups is under the limits of all of them, at most three; one "
-              "in none under the tier's." },
-    { 0 },
-};
-
-struct reader {
-    struct arena *a;
-    struct problems *ps;
-    struct str file;
-    struct tiers *out;
-    uint32_t room; /* of out->all */
-    /* What is being read, for messages. */
-    struct tier *tier;
-    uint32_t group; /* 0: the default */
-    uint32_t line;
-};
-
-#define refuse(r, line, ...) \
-    problem_error((r)->ps, (r)->file, line, __VA_ARGS__)
-
 /* ---- one limit ---- */
 
-static bool read_window(struct reader *r, struct str text, struct window *w)
+static bool read_window(struct tier_reader *r, struct str text,
+                        struct window *w)
 {
     enum err e = window_parse(text, w);
 
     if (e == ERR_LIMIT)
-        refuse(r, r->line,
-               "tier %.*s: window must be between 1s and 10y, got \"%.*s\"",
-               STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
+        tier_refuse(
+            r, r->line,
+            "tier %.*s: window must be between 1s and 10y, got \"%.*s\"",
+            STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
     else if (e)
-        refuse(r, r->line,
-               "tier %.*s: window must be a number of s, m, h, d, w, month or "
-               "y, such as 1m, got \"%.*s\"",
-               STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
+        tier_refuse(
+            r, r->line,
+            "tier %.*s: window must be a number of s, m, h, d, w, month or "
+            "y, such as 1m, got \"%.*s\"",
+            STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
     return !e;
 }
 
-static bool read_one_per(struct reader *r, struct str text, struct tier_per *p)
+static bool read_one_per(struct tier_reader *r, struct str text,
+                         struct tier_per *p)
 {
     static const char *const names[] = { "key", "user",      "ip",
                                          "api", "operation", NULL };
@@ -291,21 +70,21 @@ static bool read_one_per(struct reader *r, struct str text, struct tier_per *p)
         p->kind = TIER_PER_CLAIM;
         return true;
     }
-    refuse(r, r->line,
-           "tier %.*s: per must be of key, user, ip, api, operation, "
-           "header:NAME, claim:NAME, or all alone; got \"%.*s\"",
-           STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
+    tier_refuse(r, r->line,
+                "tier %.*s: per must be of key, user, ip, api, operation, "
+                "header:NAME, claim:NAME, or all alone; got \"%.*s\"",
+                STR_ARG(r->tier->name), STR_ARG(str_head(text, 40)));
     return false;
 }
 
-static bool read_per(struct reader *r, const struct conf_strings *per,
+static bool read_per(struct tier_reader *r, const struct conf_strings *per,
                      struct tier_limit *l)
 {
     if (per->count == 1 && str_is(per->items[0], "all"))
         return true;
     if (per->count > TIER_PER_MAX) {
-        refuse(r, r->line, "tier %.*s: per has more than %d entries",
-               STR_ARG(r->tier->name), TIER_PER_MAX);
+        tier_refuse(r, r->line, "tier %.*s: per has more than %d entries",
+                    STR_ARG(r->tier->name), TIER_PER_MAX);
         return false;
     }
     for (size_t i = 0; i < per->count; i++)
@@ -314,16 +93,17 @@ static bool read_per(struct reader *r, const struct conf_strings *per,
     return true;
 }
 
-static bool make_rate(struct reader *r, const struct limit_conf *lc,
+static bool make_rate(struct tier_reader *r, const struct limit_conf *lc,
                       struct tier_limit *l)
 {
     uint64_t length_us = window_length_s(l->window) * 1000000;
 
     if (l->unit != TIER_REQUESTS || l->window.unit > WINDOW_WEEK) {
-        refuse(r, r->line,
-               "tier %.*s: burst goes with requests and a window of weeks at "
-               "most; leave it out for a quota",
-               STR_ARG(r->tier->name));
+        tier_refuse(
+            r, r->line,
+            "tier %.*s: burst goes with requests and a window of weeks at "
+            "most; leave it out for a quota",
+            STR_ARG(r->tier->name));
         return false;
     }
     l->kind = TAKE_RATE;
@@ -332,21 +112,23 @@ static bool make_rate(struct reader *r, const struct limit_conf *lc,
     l->limit = lc->burst;
     if (l->interval_us <= LIMITS_MOST / l->limit)
         return true;
-    refuse(r, r->line,
-           "tier %.*s: a burst of %" PRIu64 " would take longer than 25 days "
-           "to come back; make it smaller",
-           STR_ARG(r->tier->name), lc->burst);
+    tier_refuse(r, r->line,
+                "tier %.*s: a burst of %" PRIu64
+                " would take longer than 25 days "
+                "to come back; make it smaller",
+                STR_ARG(r->tier->name), lc->burst);
     return false;
 }
 
-static bool read_limit(struct reader *r, const struct limit_conf *lc,
+static bool read_limit(struct tier_reader *r, const struct limit_conf *lc,
                        bool stop_on_quota, struct tier_limit *l)
 {
     if (!!lc->requests + !!lc->bytes + !!lc->events != 1) {
-        refuse(r, r->line,
-               "tier %.*s: a limit has one of requests, bytes and events, and "
-               "at least 1 of it",
-               STR_ARG(r->tier->name));
+        tier_refuse(
+            r, r->line,
+            "tier %.*s: a limit has one of requests, bytes and events, and "
+            "at least 1 of it",
+            STR_ARG(r->tier->name));
         return false;
     }
     l->unit =
@@ -361,7 +143,7 @@ static bool read_limit(struct reader *r, const struct limit_conf *lc,
     return true;
 }
 
-static void read_limits(struct reader *r, const struct json *tree,
+static void read_limits(struct tier_reader *r, const struct json *tree,
                         const struct conf_list *list, bool stop_on_quota,
                         struct tier_limit **out, uint32_t *count)
 {
@@ -370,8 +152,9 @@ static void read_limits(struct reader *r, const struct json *tree,
     struct tier_limit *limits;
 
     if (list->count > TIER_QUOTAS_MAX) {
-        refuse(r, tree ? tree->line : r->line, "tier %.*s: more than %d limits",
-               STR_ARG(r->tier->name), TIER_QUOTAS_MAX);
+        tier_refuse(r, tree ? tree->line : r->line,
+                    "tier %.*s: more than %d limits", STR_ARG(r->tier->name),
+                    TIER_QUOTAS_MAX);
         return;
     }
     limits = tier_add_limits(r->a, r->tier, (uint32_t)list->count);
@@ -382,10 +165,10 @@ static void read_limits(struct reader *r, const struct json *tree,
             continue;
         for (uint32_t k = 0; k < i; k++)
             if (str_eq(limits[k].identity, limits[i].identity))
-                refuse(r, r->line,
-                       "tier %.*s: two limits count the same in the same "
-                       "window; leave the larger one out",
-                       STR_ARG(r->tier->name));
+                tier_refuse(r, r->line,
+                            "tier %.*s: two limits count the same in the same "
+                            "window; leave the larger one out",
+                            STR_ARG(r->tier->name));
     }
     *out = limits;
     *count = (uint32_t)list->count;
@@ -405,7 +188,8 @@ static struct str condition_name(const struct condition_conf *cc,
     return cc->header.len ? cc->header : cc->query.len ? cc->query : cc->claim;
 }
 
-static void read_condition(struct reader *r, const struct condition_conf *cc,
+static void read_condition(struct tier_reader *r,
+                           const struct condition_conf *cc,
                            const struct json *tree, struct tier_condition *c)
 {
     struct str why;
@@ -416,26 +200,27 @@ static void read_condition(struct reader *r, const struct condition_conf *cc,
             1 ||
         (cc->value.len && cc->regex.len) ||
         (cc->ip.len && (cc->value.len || cc->regex.len))) {
-        refuse(r, r->line,
-               "tier %.*s: a condition has one of ip, header, query and "
-               "claim, and for the last three value or regex at most",
-               STR_ARG(r->tier->name));
+        tier_refuse(r, r->line,
+                    "tier %.*s: a condition has one of ip, header, query and "
+                    "claim, and for the last three value or regex at most",
+                    STR_ARG(r->tier->name));
         return;
     }
     if (cc->ip.len && condition_ip(cc->ip, c->from, c->to))
-        refuse(r, r->line,
-               "tier %.*s: ip must be an address, a network (10.0.0.0/8) or a "
-               "range (10.0.0.1-10.0.0.9), got \"%.*s\"",
-               STR_ARG(r->tier->name), STR_ARG(str_head(cc->ip, 60)));
+        tier_refuse(
+            r, r->line,
+            "tier %.*s: ip must be an address, a network (10.0.0.0/8) or a "
+            "range (10.0.0.1-10.0.0.9), got \"%.*s\"",
+            STR_ARG(r->tier->name), STR_ARG(str_head(cc->ip, 60)));
     if (json_at(tree, "value"))
         c->value = cc->value;
     if (cc->regex.len && condition_regex(r->a, cc->regex, &c->regex, &why))
-        refuse(r, r->line, "tier %.*s: regex \"%.*s\": %.*s",
-               STR_ARG(r->tier->name), STR_ARG(str_head(cc->regex, 60)),
-               STR_ARG(why));
+        tier_refuse(r, r->line, "tier %.*s: regex \"%.*s\": %.*s",
+                    STR_ARG(r->tier->name), STR_ARG(str_head(cc->regex, 60)),
+                    STR_ARG(why));
 }
 
-static void read_group(struct reader *r, const struct group_conf *gc,
+static void read_group(struct tier_reader *r, const struct group_conf *gc,
                        const struct json *tree, bool stop_on_quota,
                        struct tier_group *g)
 {
@@ -444,8 +229,9 @@ static void read_group(struct reader *r, const struct group_conf *gc,
 
     r->line = tree->line;
     if (!gc->when.count || gc->when.count > CONDITIONS_MAX) {
-        refuse(r, r->line, "tier %.*s: a group has between 1 and %d conditions",
-               STR_ARG(r->tier->name), CONDITIONS_MAX);
+        tier_refuse(r, r->line,
+                    "tier %.*s: a group has between 1 and %d conditions",
+                    STR_ARG(r->tier->name), CONDITIONS_MAX);
         return;
     }
     g->description = gc->description;
@@ -462,7 +248,7 @@ static void read_group(struct reader *r, const struct group_conf *gc,
                 &g->limits, &g->limit_count);
 }
 
-static void read_groups(struct reader *r, const struct tier_conf *tc,
+static void read_groups(struct tier_reader *r, const struct tier_conf *tc,
                         const struct json *tree)
 {
     const struct group_conf *confs = tc->groups.items;
@@ -472,8 +258,8 @@ static void read_groups(struct reader *r, const struct tier_conf *tc,
     if (!groups || !tc->groups.count)
         return;
     if (tc->groups.count > GROUPS_MAX) {
-        refuse(r, groups->line, "tier %.*s: more than %d groups",
-               STR_ARG(t->name), GROUPS_MAX);
+        tier_refuse(r, groups->line, "tier %.*s: more than %d groups",
+                    STR_ARG(t->name), GROUPS_MAX);
         return;
     }
     t->group_count = (uint32_t)tc->groups.count;
@@ -488,14 +274,14 @@ static void read_groups(struct reader *r, const struct tier_conf *tc,
 
 /* ---- tiers ---- */
 
-static void add_tier(struct reader *r, struct tier *t, uint32_t line)
+void tier_add(struct tier_reader *r, struct tier *t, uint32_t line)
 {
     struct tiers *ts = r->out;
 
     for (uint32_t i = 0; i < ts->count; i++) {
         if (ts->all[i]->level == t->level && str_eq(ts->all[i]->name, t->name))
-            refuse(r, line, "tier %.*s is there twice; rename one of them",
-                   STR_ARG(str_head(t->name, 60)));
+            tier_refuse(r, line, "tier %.*s is there twice; rename one of them",
+                        STR_ARG(str_head(t->name, 60)));
     }
     if (ts->count == r->room) {
         struct tier **more;
@@ -509,7 +295,7 @@ static void add_tier(struct reader *r, struct tier *t, uint32_t line)
     ts->all[ts->count++] = t;
 }
 
-static void read_extras(struct reader *r, const struct tier_conf *tc)
+static void read_extras(struct tier_reader *r, const struct tier_conf *tc)
 {
     struct tier *t = r->tier;
 
@@ -563,22 +349,23 @@ static void wrap_all_per(struct arena *a, struct json *tier)
             wrap_per(a, json_at(g, "limits"));
 }
 
-static void read_tier(struct reader *r, struct json *tree, uint32_t number)
+static void read_tier(struct tier_reader *r, struct json *tree, uint32_t number)
 {
     struct str prefix = arena_printf(r->a, "tiers[%u].", number);
     struct tier *t = arena_alloc(r->a, sizeof(*t));
     struct tier_conf tc;
 
     if (tree->type != JSON_OBJECT) {
-        refuse(r, tree->line, "tiers[%u] must be a section with a name",
-               number);
+        tier_refuse(r, tree->line, "tiers[%u] must be a section with a name",
+                    number);
         return;
     }
     wrap_all_per(r->a, tree);
     if (conf_read(r->a, tier_fields, tree, r->file, prefix.p, NULL, &tc, r->ps))
         return;
     if (!tc.name.len) {
-        refuse(r, tree->line, "%.*sname must not be empty", STR_ARG(prefix));
+        tier_refuse(r, tree->line, "%.*sname must not be empty",
+                    STR_ARG(prefix));
         return;
     }
     t->name = tc.name;
@@ -593,121 +380,12 @@ static void read_tier(struct reader *r, struct json *tree, uint32_t number)
     read_groups(r, &tc, tree);
     r->line = tree->line;
     read_extras(r, &tc);
-    add_tier(r, t, tree->line);
-}
-
-/* ---- the model's form ---- */
-
-struct model {
-    struct str name;
-    uint64_t count, unit_time;
-    struct window window;
-    bool stop;
-    bool has_count, has_unit, has_time;
-};
-
-static const struct conf_field model_names[] = {
-    { .name = "name" },
-    { .name = "count" },
-    { .name = "unitTime" },
-    { .name = "timeUnit" },
-    { .name = "stopOnQuotaReach" },
-    { 0 },
-};
-
-/* Numbers may be quoted there. */
-static bool model_number(struct reader *r, const struct json *j, uint64_t max,
-                         uint64_t *out)
-{
-    if ((j->type == JSON_NUMBER || j->type == JSON_STRING) &&
-        !str_to_u64(j->text, max, out) && *out)
-        return true;
-    refuse(r, j->line, "%.*s must be a whole number between 1 and %" PRIu64,
-           STR_ARG(j->key), max);
-    return false;
-}
-
-static void model_key(struct reader *r, const struct json *j, struct model *m)
-{
-    const char *near;
-
-    if (str_is(j->key, "name")) {
-        m->name = json_str(j);
-    } else if (str_is(j->key, "count")) {
-        m->has_count = model_number(r, j, LIMITS_MOST, &m->count);
-    } else if (str_is(j->key, "unitTime")) {
-        m->has_time = model_number(r, j, UINT32_MAX, &m->unit_time);
-    } else if (str_is(j->key, "timeUnit")) {
-        m->has_unit = !window_unit_parse(json_str(j), &m->window.unit);
-        if (!m->has_unit)
-            refuse(r, j->line,
-                   "timeUnit must be one of sec, min, hour, day, week, month, "
-                   "year, got \"%.*s\"",
-                   STR_ARG(str_head(j->text, 40)));
-    } else if (str_is(j->key, "stopOnQuotaReach")) {
-        if (j->type != JSON_BOOL)
-            refuse(r, j->line, "stopOnQuotaReach must be true or false");
-        m->stop = j->boolean;
-    } else {
-        near = conf_nearest(model_names, j->key);
-        refuse(r, j->key_line, "unknown key %.*s%s%s%s",
-               STR_ARG(str_head(j->key, 60)), near ? "; did you mean " : "",
-               near ? near : "", near ? "?" : "");
-    }
-}
-
-static void model_tier(struct reader *r, const struct model *m,
-                       enum tier_level level, uint32_t line)
-{
-    struct tier *t = arena_alloc(r->a, sizeof(*t));
-    struct tier_limit *l = t->limits = tier_add_limits(r->a, t, 1);
-
-    t->name = m->name;
-    t->level = level;
-    t->limit_count = 1;
-    l->kind = TAKE_WINDOW;
-    l->window = m->window;
-    l->window.n = (uint32_t)m->unit_time;
-    l->limit = m->count;
-    l->mark_only = !m->stop;
-    tier_model_per(level, l);
-    tier_identify(r->a, 0, l);
-    if (window_length_s(l->window) > WINDOW_LONGEST_S)
-        refuse(r, line, "%.*s: unitTime and timeUnit make more than ten years",
-               STR_ARG(str_head(t->name, 60)));
-    add_tier(r, t, line);
-}
-
-/* {NAME: {count, …}}, or {name: NAME, count, …}. */
-static void read_model(struct reader *r, const struct json *item,
-                       enum tier_level level)
-{
-    struct model m = { .stop = true };
-    const struct json *values = item;
-    size_t errors = r->ps->errors;
-
-    if (item->type == JSON_OBJECT && item->count == 1 &&
-        item->first->type == JSON_OBJECT) {
-        values = item->first;
-        m.name = values->key;
-    }
-    if (values->type == JSON_OBJECT)
-        for (const struct json *j = values->first; j; j = j->next)
-            model_key(r, j, &m);
-    if (r->ps->errors > errors)
-        return;
-    if (!m.name.len || !m.has_count || !m.has_time || !m.has_unit) {
-        refuse(r, item->line,
-               "a policy is NAME: {count: 1000, unitTime: 1, timeUnit: min}; "
-               "mind that count stands deeper than the name");
-        return;
-    }
-    model_tier(r, &m, level, item->line);
+    tier_add(r, t, tree->line);
 }
 
 /* ---- the file ---- */
 
-static void read_list(struct reader *r, struct json *list)
+static void read_list(struct tier_reader *r, struct json *list)
 {
     static const struct conf_field names[] = {
         { .name = "tiers" },
@@ -724,25 +402,27 @@ static void read_list(struct reader *r, struct json *list)
         which++;
     if (!names[which].name) {
         near = conf_nearest(names, list->key);
-        refuse(r, list->key_line,
-               "unknown key %.*s; %s%s%s tiers, resourcePolicies, "
-               "applicationPolicies and subscriptionPolicies are known",
-               STR_ARG(str_head(list->key, 60)), near ? "did you mean " : "",
-               near ? near : "", near ? "?" : "");
+        tier_refuse(r, list->key_line,
+                    "unknown key %.*s; %s%s%s tiers, resourcePolicies, "
+                    "applicationPolicies and subscriptionPolicies are known",
+                    STR_ARG(str_head(list->key, 60)),
+                    near ? "did you mean " : "", near ? near : "",
+                    near ? "?" : "");
         return;
     }
     if (list->type == JSON_NULL)
         return;
     if (list->type != JSON_ARRAY || list->count > TIERS_MAX) {
-        refuse(r, list->line, "%s must be a list of at most %d entries",
-               names[which].name, TIERS_MAX);
+        tier_refuse(r, list->line, "%s must be a list of at most %d entries",
+                    names[which].name, TIERS_MAX);
         return;
     }
     for (struct json *item = list->first; item; item = item->next) {
         if (which == 0)
             read_tier(r, item, number++);
         else
-            read_model(r, item, (enum tier_level)(TIER_RESOURCE + which - 1));
+            tier_read_model(r, item,
+                            (enum tier_level)(TIER_RESOURCE + which - 1));
     }
 }
 
@@ -750,7 +430,7 @@ enum err tiers_parse(struct arena *a, struct str text, struct str file,
                      struct tiers *out, struct problems *ps)
 {
     struct json_limits limits = json_default_limits;
-    struct reader r = { .a = a, .ps = ps, .file = file, .out = out };
+    struct tier_reader r = { .a = a, .ps = ps, .file = file, .out = out };
     struct json_error error;
     struct json *tree;
     size_t errors = ps->errors;
@@ -759,12 +439,12 @@ enum err tiers_parse(struct arena *a, struct str text, struct str file,
     limits.max_bytes = FILE_MAX;
     limits.max_nodes = 1000000;
     if (str_trim(text).len && document_parse(a, text, &limits, &tree, &error)) {
-        refuse(&r, error.line, "%s", error.what);
+        tier_refuse(&r, error.line, "%s", error.what);
     } else if (str_trim(text).len && tree->type == JSON_OBJECT) {
         for (struct json *j = tree->first; j; j = j->next)
             read_list(&r, j);
     } else if (str_trim(text).len && tree->type != JSON_NULL) {
-        refuse(&r, tree->line, "a policies file is a section with tiers");
+        tier_refuse(&r, tree->line, "a policies file is a section with tiers");
     }
     tiers_ship(out);
     return ps->errors > errors ? ERR_INVALID : ERR_OK;
