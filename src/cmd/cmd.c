@@ -6,14 +6,24 @@
 #include "base/conf.h"
 
 const struct cmd *const cmd_table[] = {
-    &cmd_gateway,       &cmd_reload,
-    &cmd_upgrade,       &cmd_config_check,
-    &cmd_config_show,   &cmd_config_reference,
-    &cmd_apikey_new,    &cmd_apikey_list,
-    &cmd_apikey_revoke, &cmd_password, &cmd_explain_list,
-    &cmd_explain_grant, &cmd_explain,
-    &cmd_echo,          &cmd_version,
-    &cmd_help,          NULL,
+    &cmd_init,
+    &cmd_gateway,
+    &cmd_reload,
+    &cmd_upgrade,
+    &cmd_config_check,
+    &cmd_config_show,
+    &cmd_config_reference,
+    &cmd_apikey_new,
+    &cmd_apikey_list,
+    &cmd_apikey_revoke,
+    &cmd_password,
+    &cmd_explain_list,
+    &cmd_explain_grant,
+    &cmd_explain,
+    &cmd_echo,
+    &cmd_version,
+    &cmd_help,
+    NULL,
 };
 
 /* ---- which one ---- */

@@ -24,6 +24,7 @@ struct cmd {
     int (*run)(const struct cmd *cmd, const struct arguments *args);
 };
 
+extern const struct cmd cmd_init;
 extern const struct cmd cmd_gateway;
 extern const struct cmd cmd_reload;
 extern const struct cmd cmd_upgrade;

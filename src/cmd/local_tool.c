@@ -23,16 +23,18 @@ int local_tool_folder(const struct cmd *cmd, struct arena *a,
                       const struct arguments *args, struct settings *settings,
                       struct str *folder)
 {
+    struct arguments options = *args; /* its words are no documents */
     struct problems ps;
     struct gateway_flags flags;
     struct str wrong;
 
+    options.word_count = 0;
     problems_init(&ps, a);
     memset(settings, 0, sizeof(*settings));
     *folder = str_z(arguments_get(args, "state-dir", NULL));
     if (folder->len && !arguments_get(args, "config", NULL))
         return CMD_OK;
-    if (gateway_flags(a, args, &flags, &wrong))
+    if (gateway_flags(a, &options, &flags, &wrong))
         return cmd_usage(cmd, "%.*s", STR_ARG(wrong));
     /* What else is wrong with the file, the gateway will say. */
     settings_read(a, flags.file, settings, &ps);
