@@ -408,10 +408,10 @@ static void run_chain(struct exchange *x)
 
         if (s->policy->on_request)
             v = s->policy->on_request(s->conf, x);
+        if (v != VERDICT_NEXT)
+            return; /* answered, and x is gone; or exchange_resume() goes on */
         if (x->explain.marked)
             explain_stamp(&x->explain, clock_mono_us() - x->s.start_us);
-        if (v != VERDICT_NEXT)
-            return; /* answered, or exchange_resume() goes on */
     }
     x->state = X_HOLD;
     proxy_hold(x);

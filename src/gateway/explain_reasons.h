@@ -10,6 +10,8 @@
 #error "define REASON(NAME, word, what, fix)"
 #endif
 
+/* Sentences go over lines here. NOLINTBEGIN(bugprone-suspicious-missing-comma)
+ */
 REASON(ROUTED, "routed", "the call is for %s", NULL)
 REASON(NO_ROUTE, "no_route", "no API is served at this address and path",
        "check host and path of the call; `tollgate config check` prints where "
@@ -24,9 +26,9 @@ REASON(TRANSPORT, "transport",
        "the API is not offered over %s (x-wso2-transports)",
        "call it over the other one of http and https")
 REASON(BAD_REQUEST, "bad_request",
-       "the request breaks the rules of HTTP: a path or query with bytes that "
-       "may not stand there, or a broken gRPC or WebSocket field",
-       "mend the request; escape such bytes as %%XX")
+       "the request breaks the rules of HTTP in its path, query or fields",
+       "mend the request; bytes that may not stand there are written as XX "
+       "behind a percent sign")
 
 REASON(NO_CREDENTIAL, "no_credential",
        "the call brought none of the credentials the operation asks for",
@@ -176,3 +178,5 @@ REASON(ENDPOINT_FAILED, "endpoint_failed", "the backend did not answer: %s",
 REASON(ANSWERED, "answered", "the backend answered with %u", NULL)
 REASON(OTHER, "other", "the gateway refused it: %s",
        "see the description in the answer")
+
+/* NOLINTEND(bugprone-suspicious-missing-comma) */

@@ -5,6 +5,8 @@
  * A token is made once for a caller and API, and used until a minute before
  * it expires. What the client sent in that field never passes.
  */
+#include <inttypes.h>
+
 #include "base/buf.h"
 #include "gateway/credential/credentials.h"
 #include "gateway/credential/token_cache.h"
@@ -89,9 +91,8 @@ static enum err write_claims(struct buf *b, const struct backend_jwt *j,
     enum err e = buf_z(b, "{\"iss\":");
 
     if (e || (e = json_write_str(b, j->conf->issuer)) ||
-        (e = buf_printf(
-             b, ",\"iat\":%llu,\"exp\":%llu", (unsigned long long)now_s,
-             (unsigned long long)(now_s + j->conf->ttl_ms / 1000))) ||
+        (e = buf_printf(b, ",\"iat\":%" PRIu64 ",\"exp\":%" PRIu64, now_s,
+                        now_s + j->conf->ttl_ms / 1000)) ||
         (e = put(b, STR(""), "sub", user)) ||
         (e = put(b, STR(""), "aud", j->conf->audience)) ||
         (e = put(b, d, "subscriber", c->application)) ||
