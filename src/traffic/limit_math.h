@@ -66,4 +66,20 @@ static inline bool limit_window(const struct take *t,
 /* One call at once less. */
 void limit_give_back(struct value *v);
 
+/* ---- limits_quick.c ---- */
+
+enum { QUICK_MAX = 6 };
+
+/* Where a thread keeps the span of a window. */
+static inline unsigned span_place(struct window w)
+{
+    return ((unsigned)w.unit + 3 * w.n) % 8;
+}
+
+/* True: taken, all of out->states filled. False: nothing was. count between 1
+ * and QUICK_MAX. */
+bool limits_take_quickly(struct taker *t, const struct take *takes,
+                         uint32_t count, uint64_t now_us,
+                         struct limits_result *out);
+
 #endif

@@ -50,7 +50,7 @@ static inline struct window_span span_of(struct taker *t, struct window w,
 
     if (!t)
         return window_at(w, now_s);
-    cached = &t->spans[(w.unit + 3 * w.n) % 8];
+    cached = &t->spans[span_place(w)];
     if (cached->window.n != w.n || cached->window.unit != w.unit ||
         now_s < cached->span.start_s || now_s >= cached->span.end_s) {
         cached->window = w;
@@ -485,16 +485,20 @@ static bool run(struct job *j)
 bool limits_take(struct counters *c, const struct take *takes, uint32_t count,
                  uint64_t now_us, struct limits_result *out)
 {
+    struct taker *t = counters_taker(c);
     struct job j;
 
-    prepare(&j, c, takes, count, now_us);
-    j.mode = MODE_TAKE;
-    j.out = out;
     out->refusal = LIMITS_ADMITTED;
     out->refused = 0;
     out->held = 0;
     out->marked = false;
     out->count = count;
+    if (t && count - 1 < QUICK_MAX &&
+        limits_take_quickly(t, takes, count, now_us, out))
+        return true;
+    prepare(&j, c, takes, count, now_us);
+    j.mode = MODE_TAKE;
+    j.out = out;
     for (uint32_t i = 0; i < count; i++) {
         if (look_quickly(&j, i)) {
             look_all(&j);
