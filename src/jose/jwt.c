@@ -5,6 +5,8 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+
 static const struct json_limits payload_limits = {
     .max_bytes = 1 << 20, /* the token's ceiling is the real one */
     .max_depth = 32,
@@ -131,6 +133,22 @@ enum jwt_fault jwt_parse(struct arena *a, struct str token, size_t max_bytes,
         t.payload = payload;
         wrong = read_claims(a, &t);
     }
+    if (wrong) {
+        *what = wrong;
+        return JWT_MALFORMED;
+    }
+    *out = t;
+    return JWT_OK;
+}
+
+enum jwt_fault jwt_of_claims(struct arena *a, const struct json *claims,
+                             struct jwt *out, const char **what)
+{
+    struct jwt t = { .payload = claims };
+    const char *wrong;
+
+    must(claims->type == JSON_OBJECT);
+    wrong = read_claims(a, &t);
     if (wrong) {
         *what = wrong;
         return JWT_MALFORMED;

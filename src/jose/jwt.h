@@ -42,6 +42,12 @@ struct jwt {
 enum jwt_fault jwt_parse(struct arena *a, struct str token, size_t max_bytes,
                          struct jwt *out, const char **what);
 
+/* Claims that came another way than in a token we can read (an introspection
+ * answer, RFC 7662): an object, which *out points into; out->jws is empty.
+ * JWT_MALFORMED with *what. */
+enum jwt_fault jwt_of_claims(struct arena *a, const struct json *claims,
+                             struct jwt *out, const char **what);
+
 struct jwt_rules {
     struct str issuer;           /* compared byte for byte; p NULL: any */
     const struct str *audiences; /* any one must match; none: not checked */
