@@ -49,6 +49,16 @@ REASON(TOKEN_GOOD, "token_good",
        "the token of %s is good: its signature and claims were checked", NULL)
 REASON(TOKEN_KNOWN, "token_known",
        "the token of %s is good, as was found for an earlier call", NULL)
+REASON(TOKEN_ACTIVE, "token_active",
+       "the token is active, as the server %s says (introspection)", NULL)
+REASON(TOKEN_INACTIVE, "token_inactive",
+       "the token is not active, as the server %s says (introspection)",
+       "get a new token; this one has expired, was taken back, or was never "
+       "issued there")
+REASON(TOKEN_UNAVAILABLE, "token_unavailable",
+       "nobody could say whether the token is good: %s",
+       "try again later; whoever runs the gateway looks at the server named "
+       "here, at gateway.outbound, and at the log")
 REASON(TOKEN_MALFORMED, "token_malformed", "this is no token: %s",
        "send the token as the issuer gave it, whole, behind \"Bearer \"; "
        "tokens longer than gateway.authentication.token_size are refused")

@@ -65,6 +65,7 @@ struct gateway *gateway_new(struct loop *main, const char *version,
     g->commit = x_strdup(str_z(commit));
     g->admission = admission_new();
     g->attempts = attempts_new();
+    g->keysets = keysets_new(main, retire_thing, g);
     g->start_s = (double)clock_wall_us() / 1e6;
     g->admin_conns.loop = main;
     reclaim_init(g);
@@ -238,6 +239,9 @@ static void warn_loud(const struct settings *s)
     for (size_t i = 0; i < s->gateway.ignore.count; i++)
         log_warn("gateway", "gateway.ignore: %.*s is not enforced",
                  STR_ARG(s->gateway.ignore.items[i]));
+    if (s->gateway.outbound.tls.insecure)
+        log_warn("gateway", "outbound.tls.insecure: certificates of issuers "
+                            "and the like are not verified");
     if (s->gateway.upstreams.tls.insecure)
         log_warn("gateway", "upstreams.tls.insecure: certificates of "
                             "backends are not verified");
@@ -281,6 +285,20 @@ static void set_private(struct gateway *g, const struct settings *s)
             g->upstreams, ntohs(((const struct sockaddr_in *)&a.sa)->sin_port));
 }
 
+/* Where requests of our own must not lead. */
+static void tell_own(struct gateway *g)
+{
+    struct address all[64];
+    size_t n = 0;
+
+    if (g->admin)
+        all[n++] = g->admin->address;
+    for (struct listener *l = g->listeners; l && n < 64; l = l->next)
+        if (!l->closing)
+            all[n++] = l->address;
+    outbound_set_own(all, n);
+}
+
 enum err gateway_load(struct gateway *g, struct arena *a,
                       const struct settings *s, struct problems *ps)
 {
@@ -311,6 +329,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
             worker_start(g->workers[i]);
     g->started = true;
     watch_listeners(g);
+    tell_own(g);
     close_inherited(g);
     g->loads_ok++;
     g->last_load_s = (double)clock_wall_us() / 1e6;
@@ -482,6 +501,7 @@ void gateway_free(struct gateway *g)
     admin_close(g);
     if (g->upstreams)
         upstreams_end(g->upstreams);
+    keysets_end(g->keysets);
     reclaim_all(g);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_free(g->workers[i]);
@@ -507,6 +527,8 @@ void gateway_free(struct gateway *g)
     attempts_free(g->attempts);
     explain_ring_close(g->explain);
     credentials_unref(g->credentials);
+    keysets_free(g->keysets);
+    outbound_set_own(NULL, 0);
     policies_unref(g->policies);
     counters_close(g->counters);
     timer_clear(&g->drain_timer);
@@ -658,14 +680,18 @@ enum err gateway_check(struct arena *a, const struct settings *s,
 {
     const struct api_conf *entry = s->gateway.apis.items;
     struct router *router = router_new(a);
+    struct keysets *keysets = keysets_new(NULL, NULL, NULL);
     struct credentials *credentials;
     struct policies *policies;
 
     check_settings(s, ps);
-    if (credentials_new(s, ps, &credentials))
+    if (credentials_new(s, keysets, ps, &credentials)) {
+        keysets_free(keysets);
         return ERR_INVALID;
+    }
     if (policies_new(s, NULL, ps, &policies)) {
         credentials_unref(credentials);
+        keysets_free(keysets);
         return ERR_INVALID;
     }
     for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
@@ -678,6 +704,7 @@ enum err gateway_check(struct arena *a, const struct settings *s,
                            router, text, ps);
     }
     credentials_unref(credentials);
+    keysets_free(keysets);
     policies_unref(policies);
     return ps->errors ? ERR_INVALID : ERR_OK;
 }

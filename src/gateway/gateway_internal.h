@@ -43,7 +43,9 @@ struct inherited {
 struct retired {
     struct snapshot *snapshot; /* or */
     struct api *api;           /* or */
-    struct keyfile *keys;
+    struct keyfile *keys;      /* or */
+    void *thing;
+    void (*free)(void *thing);
     uint64_t turns[THREADS_MAX];
     bool graced; /* every thread has begun a turn since */
     struct retired *next;
@@ -58,6 +60,7 @@ struct gateway {
     struct upstreams *upstreams;
     struct admission *admission;
     struct attempts *attempts;
+    struct keysets *keysets;
     struct slow *slow;               /* from the first load on */
     struct credentials *credentials; /* of the present settings */
     struct policies *policies;
@@ -125,6 +128,8 @@ void snapshot_free(struct gateway *g, struct snapshot *s);
 void retire_snapshot(struct gateway *g, struct snapshot *s);
 void retire_api(struct gateway *g, struct api *a);
 void retire_keys(struct gateway *g, struct keyfile *k);
+/* Anything else; gateway: a struct gateway. */
+void retire_thing(void *gateway, void (*free)(void *thing), void *thing);
 /* A number for a new API, with room for its pins on every thread. */
 uint32_t slot_take(struct gateway *g, struct api *a);
 void slot_free(struct gateway *g, uint32_t slot);

@@ -28,6 +28,38 @@ struct load {
     bool reopen; /* the log file, once all is well */
 };
 
+static uint64_t hash_file(uint64_t h, struct str path)
+{
+    struct arena *a = arena_new();
+    struct str text;
+
+    if (path.len && !oas_files.read(oas_files.arg, a, path, &text))
+        h = hash_content(h, text.p, text.len);
+    arena_free(a);
+    return h;
+}
+
+static uint64_t hash_tls(uint64_t h, const struct tls_client_conf *c)
+{
+    h = hash_file(h, c->ca);
+    h = hash_file(h, c->certificate);
+    return hash_file(h, c->key);
+}
+
+/* Files that credentials are read from once. (Keys of issuers are looked after
+ * by themselves.) */
+static uint64_t credential_files(uint64_t h, const struct gateway_conf *g)
+{
+    const struct introspection_conf *c = g->introspection.items;
+
+    for (size_t i = 0; i < g->introspection.count; i++, c++) {
+        h = hash_file(h, c->client_secret_file);
+        h = hash_file(h, c->token_file);
+        h = hash_tls(h, &c->tls);
+    }
+    return hash_tls(h, &g->outbound.tls);
+}
+
 /* What, besides its files, decides how an API compiles. */
 static uint64_t conf_content(const struct settings *s)
 {
@@ -42,7 +74,7 @@ static uint64_t conf_content(const struct settings *s)
     (void)conf_show(&b, settings_fields, &copy, 0);
     h = hash_content(HASH_CONTENT_START, b.p, b.len);
     buf_done(&b);
-    return h;
+    return credential_files(h, &s->gateway);
 }
 
 static uint64_t hash_strings(uint64_t h, const struct conf_strings *all)
@@ -96,7 +128,7 @@ static void load_credentials(struct load *l)
     if (g->credentials && g->credentials_content == l->conf_content)
         l->credentials = credentials_ref(g->credentials);
     else
-        (void)credentials_new(l->s, l->ps, &l->credentials);
+        (void)credentials_new(l->s, g->keysets, l->ps, &l->credentials);
     if (g->policies && g->credentials_content == l->conf_content)
         l->policies = policies_ref(g->policies);
     else

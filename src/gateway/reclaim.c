@@ -43,6 +43,15 @@ void retire_keys(struct gateway *g, struct keyfile *k)
     stamp(g, r);
 }
 
+void retire_thing(void *gateway, void (*free)(void *thing), void *thing)
+{
+    struct retired *r = x_new(sizeof(*r));
+
+    r->thing = thing;
+    r->free = free;
+    stamp(gateway, r);
+}
+
 static bool graced(struct gateway *g, struct retired *r)
 {
     for (unsigned i = 0; i < g->worker_count && !r->graced; i++) {
@@ -81,6 +90,8 @@ static void free_one(struct gateway *g, struct retired *r)
         snapshot_free(g, r->snapshot);
     } else if (r->keys) {
         keyfile_free(r->keys);
+    } else if (r->thing) {
+        r->free(r->thing);
     } else {
         slot_free(g, r->api->slot);
         api_free(r->api, g->upstreams);

@@ -219,13 +219,42 @@ static bool is_url_text(struct str s)
     return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
 }
 
+static void resolve_tls(const struct reader *r, struct tls_client_conf *tls)
+{
+    resolve(r, &tls->ca);
+    resolve(r, &tls->certificate);
+    resolve(r, &tls->key);
+}
+
+static void resolve_tokens(const struct reader *r, struct gateway_conf *g)
+{
+    struct issuer_conf *issuers = g->issuers.items;
+    struct introspection_conf *servers = g->introspection.items;
+
+    for (size_t i = 0; i < g->issuers.count; i++) {
+        if (!is_url_text(issuers[i].jwks))
+            resolve(r, &issuers[i].jwks);
+        resolve(r, &issuers[i].certificate);
+        resolve(r, &issuers[i].secret_file);
+        resolve_tls(r, &issuers[i].tls);
+    }
+    for (size_t i = 0; i < g->introspection.count; i++) {
+        resolve(r, &servers[i].client_secret_file);
+        resolve(r, &servers[i].token_file);
+        resolve_tls(r, &servers[i].tls);
+    }
+    resolve_named(r, "gateway.outbound.tls.ca", &g->outbound.tls.ca);
+    resolve_named(r, "gateway.outbound.tls.certificate",
+                  &g->outbound.tls.certificate);
+    resolve_named(r, "gateway.outbound.tls.key", &g->outbound.tls.key);
+}
+
 static void resolve_paths(const struct reader *r, struct settings *s)
 {
     struct gateway_conf *g = &s->gateway;
     struct tls_client_conf *tls = &g->upstreams.tls;
     struct listener_conf *listeners = g->listeners.items;
     struct api_conf *apis = g->apis.items;
-    struct issuer_conf *issuers = g->issuers.items;
 
     for (size_t i = 0; i < g->listeners.count; i++)
         resolve_listener(r, &listeners[i]);
@@ -234,12 +263,7 @@ static void resolve_paths(const struct reader *r, struct settings *s)
         for (size_t k = 0; k < apis[i].certificates.count; k++)
             resolve(r, &apis[i].certificates.items[k]);
     }
-    for (size_t i = 0; i < g->issuers.count; i++) {
-        if (!is_url_text(issuers[i].jwks))
-            resolve(r, &issuers[i].jwks);
-        resolve(r, &issuers[i].certificate);
-        resolve(r, &issuers[i].secret_file);
-    }
+    resolve_tokens(r, g);
     resolve_named(r, "gateway.policies", &g->policies);
     resolve_named(r, "gateway.api_keys.file", &g->api_keys.file);
     resolve_named(r, "gateway.backend_jwt.key", &g->backend_jwt.key);

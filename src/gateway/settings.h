@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "gateway/credential/credential_conf.h"
 #include "gateway/credential/users.h"
+#include "http/outbound.h"
 #include "net/tls.h"
 
 struct listener_conf {
@@ -120,8 +121,10 @@ struct gateway_conf {
     struct upstreams_conf upstreams;
     struct cors_conf cors;
     struct authentication_conf authentication;
-    struct conf_list issuers; /* struct issuer_conf */
-    struct conf_list users;   /* struct user_conf */
+    struct conf_list issuers;       /* struct issuer_conf */
+    struct conf_list introspection; /* struct introspection_conf */
+    struct conf_list users;         /* struct user_conf */
+    struct outbound_conf outbound;
     struct api_keys_conf api_keys;
     struct backend_jwt_conf backend_jwt;
     struct {

@@ -754,6 +754,18 @@ static const struct conf_field gateway_fields[] = {
       .item_size = sizeof(struct issuer_conf),
       .help = "Whose tokens are taken, where documents ask for oauth2, "
               "openIdConnect or http bearer." },
+    { .name = "introspection",
+      .type = CONF_SECTIONS,
+      .at = GATEWAY(introspection),
+      .fields = introspection_fields,
+      .item_size = sizeof(struct introspection_conf),
+      .help = "Servers that are asked about tokens that cannot be verified "
+              "here, likewise (RFC 7662). Several are asked in their order." },
+    { .name = "outbound",
+      .type = CONF_SECTION,
+      .at = GATEWAY(outbound),
+      .fields = outbound_fields,
+      .help = "Requests of the gateway's own: key sets, introspection." },
     { .name = "users",
       .type = CONF_SECTIONS,
       .at = GATEWAY(users),

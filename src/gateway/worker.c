@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "gateway/credential/token_cache.h"
+#include "gateway/credential/introspect.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/streams.h"
 
@@ -30,6 +30,32 @@ static void use_token_cache(struct worker *w, uint64_t capacity)
     token_cache_free(w->tokens);
     w->tokens = token_cache_new(capacity);
     w->tokens_capacity = capacity;
+}
+
+enum { FETCHES_MAX = 4096 };
+
+struct fetcher *worker_fetcher(struct worker *w)
+{
+    if (!w->fetcher)
+        w->fetcher = fetcher_new(w->loop, STR(""), FETCHES_MAX);
+    return w->fetcher;
+}
+
+struct introspector *worker_introspector(struct worker *w)
+{
+    if (!w->introspector)
+        w->introspector =
+            introspector_new(w->loop, worker_fetcher(w), w->tokens_capacity);
+    return w->introspector;
+}
+
+static void end_requests(struct worker *w)
+{
+    introspector_free(w->introspector);
+    fetcher_free(w->fetcher);
+    w->introspector = NULL;
+    w->fetcher = NULL;
+    loop_turn(w->loop, 0); /* their connections are freed at its end */
 }
 
 static void on_turn(void *arg)
@@ -64,6 +90,7 @@ static void *run(void *arg)
     this_worker = w;
     on_turn(w);
     loop_run(w->loop);
+    end_requests(w);
     http_thread_done();
     return NULL;
 }

@@ -44,6 +44,8 @@ struct worker {
     const struct explain_key *explain_key;
     struct token_cache *tokens; /* for so many */
     uint64_t tokens_capacity;
+    struct fetcher *fetcher; /* made when first needed, as the next */
+    struct introspector *introspector;
     struct arena *refusal; /* text of the last request nobody could read */
     int spare_fd; /* given up to accept and close when there is no other */
     uint32_t unmatched_series;
@@ -52,6 +54,10 @@ struct worker {
     struct exchange *streams; /* that may live long; streams.h */
     struct pins *_Atomic pins[PIN_CHUNKS];
 };
+
+/* Of this thread: requests of our own; questions about tokens. */
+struct fetcher *worker_fetcher(struct worker *w);
+struct introspector *worker_introspector(struct worker *w);
 
 /* The worker of the calling thread; NULL on others. */
 extern _Thread_local struct worker *this_worker;

@@ -1,12 +1,15 @@
-/* bearer.c - tokens of configured issuers (RFC 6750, 7519, 9068, 8705).
+/* bearer.c - tokens of configured issuers (RFC 6750, 7519, 9068, 8705), and
+ * such that only a server can judge (RFC 7662).
  *
  * A token that this thread has seen is a look-up. One that failed is known as
- * such for a while. Only then a signature is checked, and not for addresses
- * that failed too often.
+ * such for a while. Only then a signature is checked, or a server asked, and
+ * not for addresses that failed too often. A call waits in two cases: its
+ * token names a key that the issuer may have begun to use a moment ago, or a
+ * server is asked.
  */
 #include "gateway/credential/credential.h"
 #include "gateway/credential/credentials.h"
-#include "gateway/credential/token_cache.h"
+#include "gateway/credential/introspect.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
@@ -18,18 +21,53 @@ struct bearer {
     enum field id;
     const struct issuer **issuers; /* that this API trusts */
     size_t issuer_count;
+    struct introspection **servers; /* likewise, in the order they are asked */
+    size_t server_count;
+    bool ask_all; /* signed tokens too */
+};
+
+/* A call that waits, in its arena. */
+struct waiting {
+    struct auth_run *run;
+    const struct bearer *b;
+    const struct header *field;
+    struct str token;
+    /* for the keys of an issuer, or */
+    struct keyset_wait *keys;
+    const struct issuer *issuer;
+    struct arena *arena; /* of jwt, which a good token keeps */
+    struct jwt jwt;
+    /* for the answer of a server */
+    struct introspect_wait *answer;
+    size_t server;
+    struct str unavailable; /* why one could not be asked */
+    enum jwt_fault fault;   /* of the last one that said no */
 };
 
 /* ---- compiling ---- */
 
-static bool trusts(const struct api_conf *entry, const struct issuer *i)
+static bool trusts(const struct api_conf *entry, struct str name)
 {
     if (!entry->issuers.count)
         return true;
     for (size_t k = 0; k < entry->issuers.count; k++)
-        if (str_eq(entry->issuers.items[k], i->name))
+        if (str_eq(entry->issuers.items[k], name))
             return true;
     return false;
+}
+
+static void choose_servers(const struct policy_input *in, struct bearer *b)
+{
+    const struct credentials *c = in->credentials;
+
+    b->servers =
+        arena_alloc(in->arena, c->server_count * sizeof(*b->servers) + 1);
+    for (size_t i = 0; i < c->server_count; i++) {
+        if (!trusts(in->entry, c->servers[i]->name))
+            continue;
+        b->servers[b->server_count++] = c->servers[i];
+        b->ask_all |= c->servers[i]->tokens == INTROSPECT_ALL;
+    }
 }
 
 static enum err prepare(const struct policy_input *in,
@@ -47,21 +85,26 @@ static enum err prepare(const struct policy_input *in,
     b->issuers =
         arena_alloc(in->arena, c->issuer_count * sizeof(*b->issuers) + 1);
     for (size_t i = 0; i < c->issuer_count; i++)
-        if (trusts(in->entry, c->issuers[i]))
+        if (trusts(in->entry, c->issuers[i]->name))
             b->issuers[b->issuer_count++] = c->issuers[i];
+    choose_servers(in, b);
     *conf = b;
-    if (b->issuer_count)
+    if (b->issuer_count || b->server_count)
         return ERR_OK;
     problem_error(in->problems, o->file, o->line,
                   "%.*s %.*s requires %.*s (%.*s), and no issuer is configured "
                   "%s; in tollgate.yaml below gateway: `issuers: [{issuer: "
                   "https://idp.example.com, jwks: "
-                  "https://idp.example.com/jwks}]`; or --security off, which "
-                  "serves it to anybody (for development)",
+                  "https://idp.example.com/jwks}]`, or for opaque tokens "
+                  "`introspection: [{url: https://idp.example.com/introspect, "
+                  "client_id: gateway, client_secret_file: secret}]`; or "
+                  "--security off, which serves it to anybody (for "
+                  "development)",
                   STR_ARG(o->method), STR_ARG(o->path),
                   STR_ARG(demand->scheme->name), STR_ARG(demand->scheme->type),
-                  c->issuer_count ? "that gateway.apis[].issuers names"
-                                  : "whose tokens could be checked");
+                  c->issuer_count || c->server_count
+                      ? "that gateway.apis[].issuers names"
+                      : "whose tokens could be checked");
     return ERR_INVALID;
 }
 
@@ -135,19 +178,15 @@ static enum finding faulty(struct auth_run *run, enum jwt_fault f,
     return refuse(run, &refusal_invalid, "The token is not valid");
 }
 
-/* Of a cached token, which only the clock and the binding can spoil. */
+/* Of a token that is good but for the clock and what it is bound to. */
 static enum finding judge(struct auth_run *run, struct token_entry *e,
-                          bool cached)
+                          enum explain_reason how)
 {
     struct exchange *x = run->x;
-    uint64_t now_s = loop_wall_us(x->worker->loop) / 1000000;
 
-    if (e->until_s && now_s >= e->until_s)
-        return faulty(run, JWT_EXPIRED, &e->caller.issuer);
     if (e->bound && !credential_bound(x, e->bound_certificate))
         return faulty(run, JWT_WRONG_KEY, &e->caller.issuer);
-    explain_note(&x->explain, EXPLAIN_TOKEN, EXPLAIN_PASSED,
-                 cached ? REASON_TOKEN_KNOWN : REASON_TOKEN_GOOD, 0,
+    explain_note(&x->explain, EXPLAIN_TOKEN, EXPLAIN_PASSED, how, 0,
                  &e->caller.issuer);
     token_entry_hold(e);
     arena_defer(x->s.arena, token_entry_drop, e);
@@ -155,29 +194,14 @@ static enum finding judge(struct auth_run *run, struct token_entry *e,
     return FOUND_GOOD;
 }
 
-static const struct issuer *issuer_of(const struct bearer *b, struct str iss)
+static enum finding judge_signed(struct auth_run *run, struct token_entry *e,
+                                 bool cached)
 {
-    for (size_t i = 0; i < b->issuer_count; i++)
-        if (str_eq(b->issuers[i]->rules.issuer, iss))
-            return b->issuers[i];
-    return NULL;
-}
+    uint64_t now_s = loop_wall_us(run->x->worker->loop) / 1000000;
 
-/* What keeps a token from being verified with issuer i; JWT_OK: nothing. */
-static enum jwt_fault verify(const struct issuer *i, const struct jwt *t,
-                             uint64_t now_s, struct str *claim)
-{
-    struct jwt_result result = { 0 };
-    enum jwt_fault f = jwt_verify(&i->rules, issuer_keys(i), t, now_s, &result);
-
-    *claim = result.claim;
-    for (size_t k = 0; !f && k < i->claim_count; k++) {
-        if (claim_holds(t->payload, &i->claims[k]))
-            continue;
-        *claim = i->claims[k].name;
-        f = JWT_MISSING_CLAIM;
-    }
-    return f;
+    if (e->until_s && now_s >= e->until_s)
+        return faulty(run, JWT_EXPIRED, &e->caller.issuer);
+    return judge(run, e, cached ? REASON_TOKEN_KNOWN : REASON_TOKEN_GOOD);
 }
 
 /* Texts of a note live as long as the call. */
@@ -192,15 +216,89 @@ static const struct str *kept(struct exchange *x, struct str text)
     return out;
 }
 
+/* Nobody can say: that is not the caller's fault. */
+static enum finding unavailable(struct auth_run *run, struct str why)
+{
+    explain_note(&run->x->explain, EXPLAIN_TOKEN, EXPLAIN_REFUSED,
+                 REASON_TOKEN_UNAVAILABLE, 0, kept(run->x, why));
+    run->refusal = &refusal_auth_unavailable;
+    run->error = run->error_text = NULL;
+    return FOUND_BAD;
+}
+
+/* What follows from a result, whenever it came. */
+static enum finding finish(struct auth_run *run, const struct bearer *b,
+                           const struct header *h, enum finding result)
+{
+    if (result == FOUND_GOOD && !b->credentials->conf.forward)
+        credential_hide(run->x, h);
+    if (result == FOUND_BAD && run->refusal != &refusal_auth_unavailable)
+        credential_failed(run);
+    return result;
+}
+
+static void go_on(struct waiting *w, enum finding result)
+{
+    authenticate_done(w->run, finish(w->run, w->b, w->field, result));
+}
+
+static struct waiting *waiting_for(struct auth_run *run, const struct bearer *b,
+                                   const struct header *h, struct str token)
+{
+    struct waiting *w = arena_alloc(run->x->s.arena, sizeof(*w));
+
+    w->run = run;
+    w->b = b;
+    w->field = h;
+    w->token = token;
+    return w;
+}
+
+/* ---- signed tokens ---- */
+
+static const struct issuer *issuer_of(const struct bearer *b, struct str iss)
+{
+    for (size_t i = 0; i < b->issuer_count; i++)
+        if (str_eq(b->issuers[i]->rules.issuer, iss))
+            return b->issuers[i];
+    return NULL;
+}
+
+/* What keeps a token from being verified with issuer i; JWT_OK: nothing.
+ * *version: of the keys, 0 when there are none. */
+static enum jwt_fault verify(const struct issuer *i, const struct jwt *t,
+                             uint64_t now_s, struct str *claim,
+                             uint64_t *version)
+{
+    const struct keyset_now *keys = keyset_now(i->keys);
+    struct jwt_result result = { 0 };
+    enum jwt_fault f;
+
+    *claim = STR_NULL;
+    *version = keys ? keys->version : 0;
+    if (!keys)
+        return JWT_UNKNOWN_KEY;
+    f = jwt_verify(&i->rules, keys->set, t, now_s, &result);
+    *claim = result.claim;
+    for (size_t k = 0; !f && k < i->claim_count; k++) {
+        if (claim_holds(t->payload, &i->claims[k]))
+            continue;
+        *claim = i->claims[k].name;
+        f = JWT_MISSING_CLAIM;
+    }
+    return f;
+}
+
 static struct token_entry *remember(struct worker *w, const struct issuer *i,
-                                    struct arena *a, const struct jwt *t)
+                                    struct arena *a, const struct jwt *t,
+                                    uint64_t version)
 {
     struct token_entry *e = token_cache_add(w->tokens, t->jws.token, a);
 
     issuer_caller(i, a, t, &e->caller);
     e->until_s = e->caller.expires_s;
     e->source = i->id;
-    e->version = issuer_version(i);
+    e->version = version;
     e->bound = t->cnf_x5t_s256.p || t->cnf_jkt.p;
     e->bound_certificate = t->cnf_x5t_s256;
     return e;
@@ -216,14 +314,87 @@ static uint64_t version_of(const struct bearer *b)
     return version;
 }
 
-/* A token nobody here has seen. a: its own, which a good one keeps. */
-static enum finding verify_new(struct auth_run *run, const struct bearer *b,
-                               struct str token, struct arena *a)
+static void remember_failure(struct worker *w, const struct bearer *b,
+                             const struct issuer *i, struct str token,
+                             uint64_t now_s, enum jwt_fault f)
+{
+    if (f == JWT_NOT_YET)
+        return;
+    /* A key that is unknown now may be known soon. */
+    token_cache_fail(w->tokens, token, version_of(b),
+                     now_s +
+                         (f == JWT_UNKNOWN_KEY ? i->key_retry_s : FAILURE_S),
+                     (unsigned)f);
+}
+
+/* f: what verify() said. a: the token's own arena, which a good one keeps. */
+static enum finding verified(struct auth_run *run, const struct bearer *b,
+                             const struct issuer *i, struct arena *a,
+                             const struct jwt *t, enum jwt_fault f,
+                             struct str claim, uint64_t version)
 {
     struct exchange *x = run->x;
     struct worker *w = x->worker;
     uint64_t now_s = loop_wall_us(w->loop) / 1000000;
-    const struct issuer *i;
+    enum finding result;
+
+    if (!f)
+        return judge_signed(run, remember(w, i, a, t, version), false);
+    if (!version) {
+        result = unavailable(run, arena_printf(x->s.arena,
+                                               "the keys of %.*s could not be "
+                                               "read yet",
+                                               STR_ARG(i->name)));
+    } else {
+        result = faulty(run, f, kept(x, claim.p ? claim : t->iss));
+        remember_failure(w, b, i, t->jws.token, now_s, f);
+    }
+    arena_free(a);
+    return result;
+}
+
+static void on_keys(void *arg)
+{
+    struct waiting *w = arg;
+    uint64_t now_s = loop_wall_us(w->run->x->worker->loop) / 1000000, version;
+    struct arena *a = w->arena;
+    struct str claim;
+    enum jwt_fault f = verify(w->issuer, &w->jwt, now_s, &claim, &version);
+
+    w->keys = NULL;
+    w->arena = NULL;
+    go_on(w, verified(w->run, w->b, w->issuer, a, &w->jwt, f, claim, version));
+}
+
+/* false: waiting would change nothing. */
+static bool wait_for_keys(struct auth_run *run, const struct bearer *b,
+                          const struct header *h, const struct issuer *i,
+                          struct arena *a, const struct jwt *t)
+{
+    struct waiting *w = waiting_for(run, b, h, t->jws.token);
+
+    w->keys =
+        keyset_want(i->keys, run->x->worker->loop, i->key_wait_ms, on_keys, w);
+    if (!w->keys)
+        return false;
+    w->issuer = i;
+    w->arena = a;
+    w->jwt = *t;
+    run->waiting = w;
+    return true;
+}
+
+static enum finding ask(struct auth_run *run, const struct bearer *b,
+                        const struct header *h, struct str token);
+
+/* A token nobody here has seen. */
+static enum finding verify_new(struct auth_run *run, const struct bearer *b,
+                               const struct header *h, struct str token)
+{
+    struct exchange *x = run->x;
+    uint64_t now_s = loop_wall_us(x->worker->loop) / 1000000, version;
+    struct arena *a = arena_new();
+    const struct issuer *i = NULL;
     struct str claim = STR_NULL;
     const char *what = NULL;
     enum jwt_fault f;
@@ -231,22 +402,24 @@ static enum finding verify_new(struct auth_run *run, const struct bearer *b,
 
     f = jwt_parse(a, arena_copy(a, token), b->credentials->conf.token_size, &t,
                   &what);
-    if (f) {
-        arena_free(a);
-        return faulty(run, f, kept(x, str_z(what)));
+    if (!f) {
+        i = issuer_of(b, t.iss);
+        claim = t.iss;
+        f = i ? JWT_OK : JWT_WRONG_ISSUER;
     }
-    i = issuer_of(b, t.iss);
-    f = i ? verify(i, &t, now_s, &claim) : JWT_WRONG_ISSUER;
     if (f) {
-        enum finding c = faulty(run, f, kept(x, claim.p ? claim : t.iss));
+        enum finding result =
+            b->server_count
+                ? ask(run, b, h, token)
+                : faulty(run, f, kept(x, what ? str_z(what) : claim));
 
-        if (i && f != JWT_NOT_YET)
-            token_cache_fail(w->tokens, token, version_of(b), now_s + FAILURE_S,
-                             (unsigned)f);
         arena_free(a);
-        return c;
+        return result;
     }
-    return judge(run, remember(w, i, a, &t), false);
+    f = verify(i, &t, now_s, &claim, &version);
+    if (f == JWT_UNKNOWN_KEY && wait_for_keys(run, b, h, i, a, &t))
+        return FOUND_LATER;
+    return verified(run, b, i, a, &t, f, claim, version);
 }
 
 /* From the cache, when what it was checked against still stands. */
@@ -261,6 +434,117 @@ static struct token_entry *known(const struct bearer *b, struct worker *w,
     return NULL;
 }
 
+/* ---- tokens that a server judges ---- */
+
+static struct token_entry *known_active(const struct bearer *b,
+                                        struct worker *w, struct str token)
+{
+    struct token_entry *e = NULL;
+
+    for (size_t i = 0; i < b->server_count && w->introspector && !e; i++)
+        e = introspect_known(w->introspector, b->servers[i], token,
+                             loop_wall_us(w->loop) / 1000000);
+    return e;
+}
+
+static void on_judged(void *arg, const struct introspected *r);
+
+/* false: that server has not said yes, the next one may. */
+static bool heard(struct waiting *w, const struct introspected *r,
+                  enum finding *result)
+{
+    const struct introspection *server = w->b->servers[w->server];
+    struct exchange *x = w->run->x;
+
+    if (r->verdict == INTROSPECT_ACTIVE) {
+        *result = judge(w->run, r->entry, REASON_TOKEN_ACTIVE);
+        return true;
+    }
+    if (r->verdict == INTROSPECT_UNAVAILABLE)
+        w->unavailable = arena_printf(x->s.arena, "%.*s: %.*s",
+                                      STR_ARG(server->name), STR_ARG(r->text));
+    else
+        w->fault = r->fault;
+    w->server++;
+    return false;
+}
+
+static enum finding nobody_said_yes(struct waiting *w)
+{
+    struct auth_run *run = w->run;
+    struct exchange *x = run->x;
+    const struct introspection *last = w->b->servers[w->b->server_count - 1];
+
+    if (w->unavailable.p)
+        return unavailable(run, w->unavailable);
+    if (w->fault)
+        return faulty(run, w->fault, &last->name);
+    explain_note(&x->explain, EXPLAIN_TOKEN, EXPLAIN_REFUSED,
+                 REASON_TOKEN_INACTIVE, 0, &last->name);
+    return refuse(run, &refusal_invalid, "The token is not active");
+}
+
+/* Asks one server after the other. */
+static enum finding ask_on(struct waiting *w)
+{
+    struct worker *worker = w->run->x->worker;
+    uint64_t now_s = loop_wall_us(worker->loop) / 1000000;
+    enum finding result = FOUND_BAD;
+
+    while (w->server < w->b->server_count) {
+        struct introspected r;
+
+        introspect(worker_introspector(worker), w->b->servers[w->server],
+                   w->token, now_s, on_judged, w, &r, &w->answer);
+        if (r.verdict == INTROSPECT_LATER)
+            return FOUND_LATER;
+        if (heard(w, &r, &result))
+            return result;
+    }
+    return nobody_said_yes(w);
+}
+
+static void on_judged(void *arg, const struct introspected *r)
+{
+    struct waiting *w = arg;
+    enum finding result;
+
+    w->answer = NULL;
+    if (!heard(w, r, &result))
+        result = ask_on(w);
+    if (result != FOUND_LATER)
+        go_on(w, result);
+}
+
+static enum finding ask(struct auth_run *run, const struct bearer *b,
+                        const struct header *h, struct str token)
+{
+    struct waiting *w = waiting_for(run, b, h, token);
+    enum finding result = ask_on(w);
+
+    if (result == FOUND_LATER)
+        run->waiting = w;
+    return result;
+}
+
+/* ---- a call ---- */
+
+static enum finding check_new(struct auth_run *run, const struct bearer *b,
+                              const struct header *h, struct str token)
+{
+    struct worker *w = run->x->worker;
+    unsigned why;
+
+    if (token.len > b->credentials->conf.token_size)
+        return faulty(run, JWT_TOO_LONG, NULL);
+    if (!b->issuer_count || b->ask_all)
+        return ask(run, b, h, token);
+    why = token_cache_failure(w->tokens, token, version_of(b),
+                              loop_wall_us(w->loop) / 1000000);
+    return why ? faulty(run, (enum jwt_fault)why, NULL)
+               : verify_new(run, b, h, token);
+}
+
 static enum finding check(struct auth_run *run, const void *conf)
 {
     const struct bearer *b = conf;
@@ -269,29 +553,29 @@ static enum finding check(struct auth_run *run, const void *conf)
     const struct header *h = find_field(&x->s.request, b);
     struct token_entry *e;
     struct str token;
-    enum finding result;
-    unsigned why;
 
     if (!h || !token_of(h, &token))
         return FOUND_NOTHING;
     e = known(b, w, token);
-    if (!e && !credential_may_try(run))
+    if (e)
+        return finish(run, b, h, judge_signed(run, e, true));
+    e = known_active(b, w, token);
+    if (e)
+        return finish(run, b, h, judge(run, e, REASON_TOKEN_ACTIVE));
+    if (!credential_may_try(run))
         return FOUND_BAD;
-    if (e) {
-        result = judge(run, e, true);
-    } else if (token.len > b->credentials->conf.token_size) {
-        result = faulty(run, JWT_TOO_LONG, NULL);
-    } else {
-        why = token_cache_failure(w->tokens, token, version_of(b),
-                                  loop_wall_us(w->loop) / 1000000);
-        result = why ? faulty(run, (enum jwt_fault)why, NULL)
-                     : verify_new(run, b, token, arena_new());
-    }
-    if (result == FOUND_GOOD && !b->credentials->conf.forward)
-        credential_hide(x, h);
-    if (result == FOUND_BAD)
-        credential_failed(run);
-    return result;
+    return finish(run, b, h, check_new(run, b, h, token));
+}
+
+static void cancel(struct auth_run *run)
+{
+    struct waiting *w = run->waiting;
+
+    if (w->keys)
+        keyset_wait_cancel(w->keys);
+    if (w->answer)
+        introspect_cancel(w->answer);
+    arena_free(w->arena);
 }
 
 const struct credential_kind credential_bearer = {
@@ -299,4 +583,5 @@ const struct credential_kind credential_bearer = {
     .challenge = "Bearer",
     .prepare = prepare,
     .check = check,
+    .cancel = cancel,
 };

@@ -86,8 +86,30 @@ const struct conf_field issuer_fields[] = {
       .min = SECOND,
       .max = DAY,
       .def = "10m",
-      .help = "How often jwks is read again. An unknown key id has it read "
-              "at once, at most every five seconds." },
+      .help = "How often jwks is fetched again when it is a URL. An answer's "
+              "Cache-Control may ask for more (at most once a minute). After "
+              "a failure it is tried again after 1s, 2s, 4s and so on; the "
+              "keys fetched before stay. Files are read again within a second "
+              "of a change." },
+    { .name = "unknown_key_interval",
+      .type = CONF_DURATION_MS,
+      .at = AT(unknown_key_ms),
+      .min = 100,
+      .max = HOUR,
+      .def = "5s",
+      .help = "A token with an unknown key id has jwks fetched at once, but "
+              "no more often than this." },
+    { .name = "unknown_key_wait",
+      .type = CONF_DURATION_MS,
+      .at = AT(unknown_key_wait_ms),
+      .max = MINUTE,
+      .def = "2s",
+      .help = "How long a call with such a token waits for that." },
+    { .name = "tls",
+      .type = CONF_SECTION,
+      .at = AT(tls),
+      .fields = tls_client_fields,
+      .help = "TLS towards jwks, instead of gateway.outbound.tls." },
     { 0 },
 };
 

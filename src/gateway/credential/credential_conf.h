@@ -4,7 +4,7 @@
 #ifndef TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
 #define TG_GATEWAY_CREDENTIAL_CREDENTIAL_CONF_H
 
-#include "base/conf.h"
+#include "net/tls.h"
 
 /* Who issues tokens, and what we want of them. */
 struct issuer_conf {
@@ -19,8 +19,29 @@ struct issuer_conf {
     struct conf_strings claims;     /* NAME or NAME=VALUE, all of them */
     struct str scopes_claim, application_claim, user_claim;
     uint64_t skew_ms;
-    uint64_t refresh_ms; /* of jwks */
+    uint64_t refresh_ms;          /* of jwks, when it is a URL */
+    uint64_t unknown_key_ms;      /* between two extra ones */
+    uint64_t unknown_key_wait_ms; /* of a call, for one of them */
+    struct tls_client_conf tls;   /* towards jwks; else outbound's */
 };
+
+struct introspection_conf {
+    struct str name; /* for messages and gateway.apis[].issuers */
+    struct str url;
+    struct str client_id, client_secret_file; /* Basic */
+    struct str token_file;                    /* or Bearer */
+    struct tls_client_conf tls;               /* or its certificate */
+    int tokens;                               /* enum introspection_tokens */
+    struct str issuer;                        /* iss must be; empty: any */
+    struct conf_strings audiences, claims;
+    struct str scopes_claim, application_claim, user_claim;
+    uint64_t skew_ms;
+    uint64_t cache_ms, refused_cache_ms;
+    uint64_t timeout_ms;
+    uint64_t failures, pause_ms; /* the breaker */
+};
+
+enum introspection_tokens { INTROSPECT_OPAQUE, INTROSPECT_ALL };
 
 struct authentication_conf {
     struct str header;   /* of tokens and passwords */
@@ -51,6 +72,7 @@ struct backend_jwt_conf {
 extern const struct conf_field backend_jwt_fields[];
 extern const struct conf_field api_keys_fields[];
 extern const struct conf_field issuer_fields[];
+extern const struct conf_field introspection_fields[]; /* introspection.c */
 extern const struct conf_field authentication_fields[];
 
 #endif

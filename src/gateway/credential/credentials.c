@@ -3,9 +3,44 @@
 
 #include "base/log.h"
 
-static void make_issuers(struct credentials *c, const struct settings *s,
+static void drop_outbound(void *outbound)
+{
+    outbound_unref(outbound);
+}
+
+static void drop_server(void *server)
+{
+    introspection_unref(server);
+}
+
+static void make_outbound(struct credentials *c, const struct settings *s,
+                          struct problems *ps)
+{
+    if (!outbound_new(&s->gateway.outbound, s->file, ps, &c->outbound))
+        arena_defer(c->arena, drop_outbound, c->outbound);
+}
+
+static void make_servers(struct credentials *c, const struct settings *s,
                          struct problems *ps)
 {
+    const struct introspection_conf *conf = s->gateway.introspection.items;
+    size_t n = s->gateway.introspection.count;
+
+    c->servers = arena_alloc(c->arena, n * sizeof(*c->servers) + 1);
+    for (size_t i = 0; i < n; i++) {
+        struct introspection *made;
+
+        if (introspection_new(&conf[i], i, c->outbound, s->file, ps, &made))
+            continue;
+        arena_defer(c->arena, drop_server, made);
+        c->servers[c->server_count++] = made;
+    }
+}
+
+static void make_issuers(struct credentials *c, const struct settings *s,
+                         struct keysets *keysets, struct problems *ps)
+{
+    struct issuer_sources sources = { keysets, c->outbound };
     const struct issuer_conf *conf = s->gateway.issuers.items;
     size_t n = s->gateway.issuers.count;
 
@@ -13,7 +48,7 @@ static void make_issuers(struct credentials *c, const struct settings *s,
     for (size_t i = 0; i < n; i++) {
         struct issuer *made;
 
-        if (issuer_new(c->arena, &conf[i], i, s->file, ps, &made))
+        if (issuer_new(c->arena, &conf[i], i, &sources, s->file, ps, &made))
             continue;
         for (size_t k = 0; k < c->issuer_count; k++)
             if (str_eq(c->issuers[k]->rules.issuer, made->rules.issuer))
@@ -94,8 +129,8 @@ static void load_signing(struct credentials *c, const struct settings *s,
         (void)signing_key_load(c->arena, path, alg, ps, &c->signing);
 }
 
-enum err credentials_new(const struct settings *s, struct problems *ps,
-                         struct credentials **out)
+enum err credentials_new(const struct settings *s, struct keysets *keysets,
+                         struct problems *ps, struct credentials **out)
 {
     static uint64_t numbers; /* main thread */
     struct arena *a = arena_new();
@@ -108,7 +143,11 @@ enum err credentials_new(const struct settings *s, struct problems *ps,
     c->conf = s->gateway.authentication;
     c->conf.header = arena_copy(a, c->conf.header);
     c->conf.certificate_header = arena_copy(a, c->conf.certificate_header);
-    make_issuers(c, s, ps);
+    make_outbound(c, s, ps);
+    if (c->outbound) {
+        make_issuers(c, s, keysets, ps);
+        make_servers(c, s, ps);
+    }
     (void)users_new(a, &s->gateway.users, s->file, ps, &c->users);
     load_keys(c, s, ps);
     load_signing(c, s, ps);

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "gateway/credential/introspection.h"
 #include "gateway/credential/issuer.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/credential/signing_key.h"
@@ -21,6 +22,9 @@ struct credentials {
     struct authentication_conf conf;
     struct issuer **issuers;
     size_t issuer_count;
+    struct introspection **servers;
+    size_t server_count;
+    struct outbound *outbound;
     struct users *users;
     struct keyfile *_Atomic keys;
     struct backend_jwt_conf backend_jwt;
@@ -37,9 +41,9 @@ credentials_keys(const struct credentials *c)
  * freed once every thread has begun another turn; or NULL. Main thread. */
 struct keyfile *credentials_refresh(struct credentials *c);
 
-/* Reads the files it names. ERR_INVALID with problems. */
-enum err credentials_new(const struct settings *s, struct problems *ps,
-                         struct credentials **out);
+/* Reads the files it names, and has URLs read. ERR_INVALID with problems. */
+enum err credentials_new(const struct settings *s, struct keysets *keysets,
+                         struct problems *ps, struct credentials **out);
 struct credentials *credentials_ref(struct credentials *c);
 void credentials_unref(struct credentials *c); /* NULL is fine */
 

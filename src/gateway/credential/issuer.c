@@ -4,14 +4,14 @@
 #include <stdatomic.h>
 
 #include "base/log.h"
-#include "format/openapi.h"
-#include "jose/b64.h"
+#include "format/uri.h"
 
 enum { SCOPES_MAX = 256 };
 
 struct making {
     struct arena *a;
     const struct issuer_conf *conf;
+    const struct issuer_sources *sources;
     size_t index;
     struct str file;
     struct problems *ps;
@@ -34,77 +34,12 @@ complain(const struct making *m, const char *key, const char *fmt, ...)
 
 static void drop_keys(void *keys)
 {
-    jwks_unref(keys);
+    keyset_unref(keys);
 }
 
-static bool read_text(const struct making *m, const char *key, struct str path,
-                      struct str *out)
+static void drop_tls(void *tls)
 {
-    enum err e = oas_files.read(oas_files.arg, m->a, path, out);
-
-    if (!e)
-        return true;
-    complain(m, key, "names %.*s, which cannot be read (%s)", STR_ARG(path),
-             err_name(e));
-    return false;
-}
-
-static struct jwks *keys_of_set(const struct making *m, struct str path)
-{
-    struct jwks_report report;
-    struct jwks *set = NULL;
-    struct str text;
-
-    if (!read_text(m, "jwks", path, &text))
-        return NULL;
-    if (jwks_parse(text, 0, &set, &report))
-        complain(m, "jwks",
-                 "names %.*s, which is no key set to verify with: "
-                 "%s",
-                 STR_ARG(path), report.why);
-    return set;
-}
-
-static struct jwks *keys_of_pem(const struct making *m, struct str path)
-{
-    const char *why = "";
-    struct jwk *key = NULL;
-    struct str text;
-
-    if (!read_text(m, "certificate", path, &text))
-        return NULL;
-    if (jwk_from_pem(text, STR_NULL, JOSE_NONE, &key, &why)) {
-        complain(m, "certificate", "names %.*s, which has no usable key: %s",
-                 STR_ARG(path), why);
-        return NULL;
-    }
-    return jwks_new(&key, 1);
-}
-
-/* The bytes of the file but for a last line end, as an oct key. */
-static struct jwks *keys_of_secret(const struct making *m, struct str path)
-{
-    struct jwks_report report;
-    struct jwks *set = NULL;
-    struct str text, key;
-    struct buf b;
-
-    if (!read_text(m, "secret_file", path, &text))
-        return NULL;
-    while (text.len &&
-           (text.p[text.len - 1] == '\n' || text.p[text.len - 1] == '\r'))
-        text.len--;
-    buf_init(&b, 8192);
-    key = b64url_encode_in(m->a, text);
-    if (buf_printf(&b, "{\"keys\":[{\"kty\":\"oct\",\"k\":\"%.*s\"}]}",
-                   STR_ARG(key)) ||
-        jwks_parse(buf_view(&b), JWK_ALLOW_SECRET, &set, &report))
-        complain(m, "secret_file",
-                 "names %.*s, which is no secret to verify with: 32 to %d "
-                 "bytes are wanted",
-                 STR_ARG(path), JWK_SECRET_MAX);
-    buf_done(&b);
-    return set;
+    tls_context_unref(tls);
 }
 
 static bool is_url(struct str s)
@@ -112,11 +47,61 @@ static bool is_url(struct str s)
     return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
 }
 
-static struct jwks *read_keys(const struct making *m)
+static void prepare_url(const struct making *m, struct keyset_source *s)
+{
+    struct arena *a = m->a;
+    struct url u;
+
+    if (url_parse(a, s->place, &u) || u.userinfo.p || !u.host.len) {
+        complain(m, "jwks", "must be a file or https://host/path, got \"%.*s\"",
+                 STR_ARG(s->place));
+    } else if (str_is(u.scheme, "http")) {
+        problem_warn(m->ps, m->file, 0,
+                     "gateway.issuers[%zu].jwks is not https: who is on the "
+                     "way can put keys of his own there",
+                     m->index);
+    } else if (outbound_tls_given(&m->conf->tls)) {
+        if (!outbound_tls_new(&m->conf->tls, m->file, m->ps, &s->tls))
+            arena_defer(a, drop_tls, s->tls);
+    } else {
+        (void)outbound_tls(s->outbound); /* read the system's store now */
+    }
+}
+
+/* The kind of source, and the key that names it. */
+static const char *choose(const struct making *m, struct keyset_source *s)
 {
     const struct issuer_conf *c = m->conf;
+
+    if (c->secret_file.len) {
+        s->kind = KEYSET_SECRET;
+        s->place = c->secret_file;
+        return "secret_file";
+    }
+    if (c->certificate.len) {
+        s->kind = KEYSET_PEM;
+        s->place = c->certificate;
+        return "certificate";
+    }
+    s->kind = is_url(c->jwks) ? KEYSET_URL : KEYSET_FILE;
+    s->place = c->jwks;
+    if (s->kind == KEYSET_URL)
+        prepare_url(m, s);
+    return "jwks";
+}
+
+static struct keyset *get_keys(const struct making *m)
+{
+    const struct issuer_conf *c = m->conf;
+    struct keyset_source s = { .refresh_ms = c->refresh_ms,
+                               .want_ms = c->unknown_key_ms,
+                               .outbound = m->sources->outbound };
+    char why[KEYSET_WHY] = "";
+    struct keyset *keys = NULL;
+    size_t errors = m->ps->errors;
     int given =
         (c->jwks.len > 0) + (c->certificate.len > 0) + (c->secret_file.len > 0);
+    const char *key;
 
     if (given != 1) {
         complain(m, "jwks",
@@ -125,15 +110,11 @@ static struct jwks *read_keys(const struct making *m)
                          "or name a certificate or secret_file");
         return NULL;
     }
-    if (c->secret_file.len)
-        return keys_of_secret(m, c->secret_file);
-    if (c->certificate.len)
-        return keys_of_pem(m, c->certificate);
-    if (is_url(c->jwks)) {
-        complain(m, "jwks", "is a URL, and only files are read yet");
-        return NULL;
-    }
-    return keys_of_set(m, c->jwks);
+    key = choose(m, &s);
+    if (m->ps->errors == errors &&
+        keysets_get(m->sources->keysets, &s, &keys, why))
+        complain(m, key, "%s", why);
+    return keys;
 }
 
 /* Rules */
@@ -161,8 +142,7 @@ static void read_algorithms(const struct making *m, struct jwt_rules *rules)
     }
 }
 
-static const struct str *copy_list(struct arena *a,
-                                   const struct conf_strings *from)
+const struct str *strings_copy(struct arena *a, const struct conf_strings *from)
 {
     struct str *to = arena_alloc(a, from->count * sizeof(*to) + 1);
 
@@ -171,68 +151,67 @@ static const struct str *copy_list(struct arena *a,
     return to;
 }
 
-struct claim_wanted claim_wanted(struct arena *a, struct str text)
+const struct claim_wanted *claims_wanted(struct arena *a,
+                                         const struct conf_strings *texts)
 {
-    size_t at = str_find(text, '=');
-    struct claim_wanted w = { arena_copy(a, str_head(text, at)), STR_NULL };
+    struct claim_wanted *all = arena_alloc(a, texts->count * sizeof(*all) + 1);
 
-    if (at < text.len)
-        w.value = arena_copy(a, str_skip(text, at + 1));
-    return w;
+    for (size_t i = 0; i < texts->count; i++) {
+        struct str text = texts->items[i];
+        size_t at = str_find(text, '=');
+
+        all[i].name = arena_copy(a, str_head(text, at));
+        if (at < text.len)
+            all[i].value = arena_copy(a, str_skip(text, at + 1));
+    }
+    return all;
 }
 
 static void read_rules(const struct making *m, struct issuer *out)
 {
     const struct issuer_conf *c = m->conf;
-    struct claim_wanted *claims =
-        arena_alloc(m->a, c->claims.count * sizeof(*claims) + 1);
 
     out->rules.issuer = arena_copy(m->a, c->issuer);
-    out->rules.audiences = copy_list(m->a, &c->audiences);
+    out->rules.audiences = strings_copy(m->a, &c->audiences);
     out->rules.audience_count = c->audiences.count;
-    out->rules.types = copy_list(m->a, &c->types);
+    out->rules.types = strings_copy(m->a, &c->types);
     out->rules.type_count = c->types.count;
     out->rules.skew_s = (uint32_t)((c->skew_ms + 999) / 1000);
     read_algorithms(m, &out->rules);
-    for (size_t i = 0; i < c->claims.count; i++)
-        claims[i] = claim_wanted(m->a, c->claims.items[i]);
-    out->claims = claims;
+    out->claims = claims_wanted(m->a, &c->claims);
     out->claim_count = c->claims.count;
     out->scopes_claim = arena_copy(m->a, c->scopes_claim);
     out->application_claim = arena_copy(m->a, c->application_claim);
     out->user_claim = arena_copy(m->a, c->user_claim);
 }
 
-enum err issuer_new(struct arena *a, const struct issuer_conf *conf,
-                    size_t index, struct str file, struct problems *ps,
-                    struct issuer **out)
+uint32_t issuer_id(void)
 {
     static _Atomic uint32_t ids;
-    struct making m = { a, conf, index, file, ps };
+
+    return 1 + atomic_fetch_add(&ids, 1);
+}
+
+enum err issuer_new(struct arena *a, const struct issuer_conf *conf,
+                    size_t index, const struct issuer_sources *sources,
+                    struct str file, struct problems *ps, struct issuer **out)
+{
+    struct making m = { a, conf, sources, index, file, ps };
     struct issuer *i = arena_alloc(a, sizeof(*i));
     size_t errors = ps->errors;
 
-    i->id = 1 + atomic_fetch_add(&ids, 1);
+    i->id = issuer_id();
     i->name = arena_copy(a, conf->name.len ? conf->name : conf->issuer);
     read_rules(&m, i);
-    i->keys = read_keys(&m);
+    i->key_wait_ms = conf->unknown_key_wait_ms;
+    i->key_retry_s = (uint32_t)(conf->unknown_key_ms / 1000) + 1;
+    i->keys = get_keys(&m);
     if (i->keys)
         arena_defer(a, drop_keys, i->keys);
     if (ps->errors > errors)
         return ERR_INVALID;
     *out = i;
     return ERR_OK;
-}
-
-const struct jwks *issuer_keys(const struct issuer *i)
-{
-    return i->keys;
-}
-
-uint64_t issuer_version(const struct issuer *i)
-{
-    (void)i;
-    return 1;
 }
 
 /* Callers */
@@ -296,12 +275,19 @@ static struct str text_claim(const struct jwt *t, struct str name)
 
 /* A token for an application names no other subject than it; where the
  * issuer says which kind it is (aut), that holds. */
-static bool speaks_for_user(const struct jwt *t, struct str application)
+static bool speaks_for_user(const struct issuer *i, const struct jwt *t,
+                            struct str application)
 {
     struct str aut = json_str(json_at(t->payload, "aut"));
 
     if (aut.len)
         return !str_is(aut, "APPLICATION");
+    if (i->sub_is_user) {
+        struct str user = text_claim(t, i->user_claim);
+
+        if (user.len)
+            return !str_eq(user, application);
+    }
     return t->sub.len && !str_eq(t->sub, application);
 }
 
@@ -321,8 +307,10 @@ void issuer_caller(const struct issuer *i, struct arena *a, const struct jwt *t,
         .issuer = i->rules.issuer,
         .claims = t->payload,
         .token_id = t->jti,
-        .for_user = speaks_for_user(t, application),
+        .for_user = speaks_for_user(i, t, application),
     };
+    if (!out->user.len && i->sub_is_user)
+        out->user = t->sub;
     read_scopes(json_get(t->payload, i->scopes_claim), a, out);
     if (t->exp.set)
         out->expires_s =

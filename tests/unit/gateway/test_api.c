@@ -15,6 +15,7 @@ static struct upstreams *upstreams;
 static struct credentials *credentials;
 static struct policies *policies;
 static struct loop *loop;
+static struct keysets *keysets;
 
 static int begin(void **state)
 {
@@ -25,7 +26,9 @@ static int begin(void **state)
     memset(&entry, 0, sizeof(entry));
     assert_int_equal(settings_read(f->words, STR_NULL, &settings, &f->ps),
                      ERR_OK);
-    assert_int_equal(credentials_new(&settings, &f->ps, &credentials), ERR_OK);
+    keysets = keysets_new(NULL, NULL, NULL);
+    assert_int_equal(credentials_new(&settings, keysets, &f->ps, &credentials),
+                     ERR_OK);
     assert_int_equal(policies_new(&settings, NULL, &f->ps, &policies), ERR_OK);
     api = NULL;
     loop = NULL;
@@ -37,6 +40,7 @@ static int end(void **state)
 {
     api_free(api, upstreams);
     credentials_unref(credentials);
+    keysets_free(keysets);
     policies_unref(policies);
     if (upstreams) {
         upstreams_end(upstreams);
