@@ -654,6 +654,7 @@ static void on_refused(struct http_conn *c, unsigned status,
 
 const struct http_handler exchange_handler = {
     .stream_size = sizeof(struct exchange),
+    .stream_zero = offsetof(struct exchange, explain.records),
     .on_request = on_request,
     .on_body = on_body,
     .on_body_end = on_body_end,

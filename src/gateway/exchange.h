@@ -73,12 +73,9 @@ struct exchange {
     struct limits_run *limits;   /* what it took; or NULL */
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
-    struct explain explain;
     bool explain_answer;         /* the caller may see the explanation */
     const struct message *reply; /* kept for the access log; or NULL */
-    struct header fields[REPLY_FIELDS_MAX]; /* added to any reply */
     uint32_t field_count, own_fields; /* own: before the backend's reply */
-    struct header to_backend[REQUEST_FIELDS_MAX]; /* added to its request */
     uint32_t to_backend_count;
     uint32_t next_step;
     uint32_t attempts; /* dispatched; tries: of these, sent */
@@ -96,6 +93,10 @@ struct exchange {
     bool ending;     /* its API has changed, its time runs */
     bool sent_again; /* after a backend had refused to look at it */
     bool drop_cors;  /* the backend's own CORS fields */
+    /* From `records` on nothing is zeroed: what counts there are counts. */
+    struct explain explain;
+    struct header fields[REPLY_FIELDS_MAX];       /* added to any reply */
+    struct header to_backend[REQUEST_FIELDS_MAX]; /* added to its request */
 };
 
 extern const struct http_handler exchange_handler;

@@ -65,13 +65,14 @@ static void put_text(struct out *o, struct str s)
 
 static void put_record(struct out *o, const struct explain *e, uint32_t i)
 {
+    static const uint32_t never;
     const struct explain_record *r = &e->records[i];
 
     put(o, &r->step, 1);
     put(o, &r->verdict, 1);
     put(o, &r->reason, 2);
     put(o, &r->number, 4);
-    put(o, &e->us[i], 4);
+    put(o, e->marked ? &e->us[i] : &never, 4);
     put_text(o, r->text ? *r->text : STR_NULL);
 }
 

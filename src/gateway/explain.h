@@ -46,10 +46,11 @@ struct explain_record {
 enum { EXPLAIN_RECORDS = 24 };
 
 struct explain {
-    struct explain_record records[EXPLAIN_RECORDS];
     uint32_t count; /* may be more than there is room for */
-    bool marked;    /* kept in any case, with times */
     uint32_t stamped;
+    bool marked; /* kept in any case, with times */
+    /* Nothing from here on need be zeroed. */
+    struct explain_record records[EXPLAIN_RECORDS];
     uint32_t us[EXPLAIN_RECORDS]; /* since the call began; of marked ones */
 };
 

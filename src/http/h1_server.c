@@ -269,7 +269,7 @@ static void begin_stream(struct h1_conn *c, const char *p, size_t len)
     const struct http_limits *l = &c->http.server->limits;
     const struct http_handler *h = c->http.server->handler;
     struct arena *a = arena_new();
-    struct http_stream *s = arena_alloc(a, h->stream_size);
+    struct http_stream *s = http_stream_new(a, h);
     struct message *m = &s->request;
     struct h1_error error = { .status = 400, .what = "" };
     char *copy = arena_raw(a, len);

@@ -173,7 +173,7 @@ static struct h2_stream *on_begin(struct h2 *h, int32_t id)
     struct h2_side *side = side_of(h);
     struct http_conn *c = side->conn;
     struct arena *a = arena_new();
-    struct http_stream *s = arena_alloc(a, handler(side)->stream_size);
+    struct http_stream *s = http_stream_new(a, handler(side));
     struct h2_request *q = arena_alloc(a, sizeof(*q));
 
     h2_stream_init(h, &q->h2, id);

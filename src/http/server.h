@@ -33,6 +33,7 @@ struct http_conn;
 
 struct http_handler {
     size_t stream_size; /* at least sizeof(struct http_stream) */
+    size_t stream_zero; /* so many bytes of it are zeroed; 0: all */
     void (*on_request)(struct http_stream *s);
     void (*on_body)(struct http_stream *s, char *p, size_t n);
     /* trailers: whole lines with CRLF, validated; often empty. */
@@ -163,6 +164,15 @@ const struct client_address *http_conn_peer(const struct http_conn *c);
 /* The socket's peer may speak for others (X-Forwarded-For …). */
 bool http_conn_trusted(const struct http_conn *c);
 struct tls *http_conn_tls(const struct http_conn *c);
+
+/* For protocols: a stream for this handler, in the arena. */
+static inline struct http_stream *http_stream_new(struct arena *a,
+                                                  const struct http_handler *h)
+{
+    size_t zero = h->stream_zero ? h->stream_zero : h->stream_size;
+
+    return memset(arena_raw(a, h->stream_size), 0, zero);
+}
 
 /* All connections of one thread. */
 struct http_conns {

@@ -87,7 +87,7 @@ static void check_operation(const struct oas_operation *o)
     must(!o->security_disabled || !o->security_count);
     for (size_t i = 0; i < o->security_count; i++)
         for (size_t k = 0; k < o->security[i].count; k++)
-            must(o->security[i].kinds[k].len);
+            must(o->security[i].demands[k].scheme->type.len);
     check_endpoints(o->production);
     check_endpoints(o->sandbox);
 }
