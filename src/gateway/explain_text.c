@@ -146,51 +146,55 @@ enum err explain_fix(struct buf *b, const struct explained_note *n)
 
 /* ---- a page ---- */
 
+/* before, then s plainly, then after. */
+static enum err put_parts(struct buf *b, const char *before, struct str s,
+                          const char *after)
+{
+    enum err e = buf_z(b, before);
+
+    if (!e)
+        e = put_plain(b, s);
+    return e ? e : buf_z(b, after);
+}
+
+static enum err put_outcome(struct buf *b, const struct explain_head *h)
+{
+    enum err e;
+
+    if (!h->code.len)
+        return buf_printf(b, " was answered with %u\n\n", h->status);
+    e = buf_printf(b, " was refused with %u", h->status);
+    return e ? e : put_parts(b, " (code ", h->code, ")\n\n");
+}
+
+static enum err put_api(struct buf *b, const struct explain_head *h)
+{
+    enum err e = put_parts(b, "  API ", h->api, " ");
+
+    if (!e)
+        e = put_plain(b, h->version);
+    if (!e && h->operation.len)
+        e = put_parts(b, ", operation ", h->operation, "");
+    if (!e && h->caller.len)
+        e = put_parts(b, ", called by ", h->caller, "");
+    return e ? e
+             : buf_printf(b, "; configuration %llu of the process\n\n",
+                          (unsigned long long)h->configuration);
+}
+
 static enum err put_title(struct buf *b, const struct explain_head *h)
 {
     char time[25];
-    enum err e = buf_z(b, "Call ");
+    enum err e = put_parts(b, "Call ", h->id, "");
 
-    if (!e)
-        e = put_plain(b, h->id);
-    if (!e)
-        e = h->code.len ? buf_printf(b, " was refused with %u (code %.*s)\n\n",
-                                     h->status, STR_ARG(h->code))
-                        : buf_printf(b, " was answered with %u\n\n", h->status);
-    if (!e)
-        e = buf_z(b, "  ");
-    if (!e)
-        e = put_plain(b, h->method);
-    if (!e)
-        e = buf_char(b, ' ');
-    if (!e)
-        e = put_plain(b, h->path);
     clock_iso8601(h->wall_us, time);
-    if (!e)
-        e = buf_printf(b, "   from %.*s   at %s\n", STR_ARG(h->client), time);
-    if (e || !h->api.len)
-        return e ? e : buf_char(b, '\n');
-    e = buf_z(b, "  API ");
-    if (!e)
-        e = put_plain(b, h->api);
-    if (!e)
-        e = buf_char(b, ' ');
-    if (!e)
-        e = put_plain(b, h->version);
-    if (!e && h->operation.len) {
-        e = buf_z(b, ", operation ");
-        if (!e)
-            e = put_plain(b, h->operation);
-    }
-    if (!e && h->caller.len) {
-        e = buf_z(b, ", called by ");
-        if (!e)
-            e = put_plain(b, h->caller);
-    }
-    if (!e)
-        e = buf_printf(b, "; configuration %llu of the process\n\n",
-                       (unsigned long long)h->configuration);
-    return e;
+    if (e || (e = put_outcome(b, h)) ||
+        (e = put_parts(b, "  ", h->method, " ")) ||
+        (e = put_plain(b, h->path)) ||
+        (e = put_parts(b, "   from ", h->client, "   at ")) ||
+        (e = buf_printf(b, "%s\n", time)))
+        return e;
+    return h->api.len ? put_api(b, h) : buf_char(b, '\n');
 }
 
 static enum err put_note(struct buf *b, const struct explained *x,
