@@ -612,8 +612,11 @@ static void give_up(struct load *l)
     snapshot_free(l->g, l->out);
 }
 
-/* What a document leaves open is no secret to who runs it. */
-static void tell_open(const struct api *api)
+enum { OPEN_TOLD = 20 };
+
+/* What a document leaves open is no secret to who runs it. told: of how many
+ * APIs it was said already. */
+static void tell_open(const struct api *api, size_t *told)
 {
     enum { NAMED = 5 };
     struct buf names;
@@ -627,7 +630,7 @@ static void tell_open(const struct api *api)
             (void)buf_printf(&names, "%s%.*s %.*s", names.len ? ", " : "",
                              STR_ARG(op->method_text), STR_ARG(op->path));
     }
-    if (open)
+    if (open && (*told)++ < OPEN_TOLD)
         log_warn("load",
                  "%.*s: %zu of %zu operations are open to anybody: "
                  "%.*s%s",
@@ -640,6 +643,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
                                const struct settings *s, struct problems *ps)
 {
     struct load l = { .g = g, .a = a, .s = s, .ps = ps };
+    size_t told = 0;
 
     l.out = x_new(sizeof(*l.out));
     l.out->arena = a;
@@ -663,9 +667,14 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     }
     for (size_t i = 0; i < l.out->api_count; i++) {
         if (l.out->apis[i]->fresh && !s->gateway.security_off)
-            tell_open(l.out->apis[i]);
+            tell_open(l.out->apis[i], &told);
         l.out->apis[i]->fresh = false;
     }
+    if (told > OPEN_TOLD)
+        log_warn("load",
+                 "%zu more APIs have operations that are open to "
+                 "anybody: `tollgate config check` names them",
+                 told - OPEN_TOLD);
     keep_credentials(&l);
     if (l.reopen)
         access_file_reopen(l.out->log_file);
