@@ -502,6 +502,7 @@ void gateway_free(struct gateway *g)
     if (g->upstreams)
         upstreams_end(g->upstreams);
     keysets_end(g->keysets);
+    loop_settle(g->main);
     reclaim_all(g);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_free(g->workers[i]);

@@ -55,7 +55,7 @@ static void end_requests(struct worker *w)
     fetcher_free(w->fetcher);
     w->introspector = NULL;
     w->fetcher = NULL;
-    loop_turn(w->loop, 0); /* their connections are freed at its end */
+    loop_settle(w->loop); /* frees their connections */
 }
 
 static void on_turn(void *arg)

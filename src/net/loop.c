@@ -437,11 +437,17 @@ void loop_run(struct loop *l)
     while (!atomic_load_explicit(&l->stop, memory_order_relaxed))
         loop_turn(l, -1);
     run_posted(l); /* what was asked before the stop */
+    run_end(l);
 }
 
 void loop_finish(struct loop *l)
 {
     run_posted(l);
+}
+
+void loop_settle(struct loop *l)
+{
+    run_end(l);
 }
 
 static void nothing(struct task *t)

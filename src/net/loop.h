@@ -82,6 +82,9 @@ const char *loop_http_date(struct loop *l);
 void loop_post(struct loop *l, struct task *t);
 /* Runs what was posted when its thread has ended; by who frees it. */
 void loop_finish(struct loop *l);
+/* Runs what was put off to the end of a turn, after the last one: it frees
+ * what was closed since. */
+void loop_settle(struct loop *l);
 /* Runs t at the end of this turn, once, however often it is asked. */
 void loop_at_end(struct loop *l, struct task *t);
 

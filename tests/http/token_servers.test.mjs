@@ -12,7 +12,7 @@ import { GatewayRefused, assertError, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Authority } from './lib/tls.mjs';
 import { Upstream, freePort } from './lib/upstream.mjs';
-import { pause, until } from './lib/wait.mjs';
+import { patience, pause, until } from './lib/wait.mjs';
 
 process.setMaxListeners(50); // each gateway has a folder that goes at the end
 
@@ -63,7 +63,7 @@ describe('A key set at a URL', () => {
     });
 
     test('is fetched once when an issuer begins to use a new key, and no call is refused for it', async () => {
-        await pause(600);
+        await pause(patience(600));
         keys.issuers = [one, next];
         const before = keys.count;
         const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => ask(gateway, next.token({ n }))));
@@ -74,7 +74,7 @@ describe('A key set at a URL', () => {
     });
 
     test('is not fetched for every token with an unknown key id', async () => {
-        await pause(600);
+        await pause(patience(600));
         const before = keys.count;
 
         for (let n = 0; n < 20; n++)
@@ -87,7 +87,7 @@ describe('A key set at a URL', () => {
 
         assert.equal((await ask(gateway, token)).status, 200);
         keys.issuers = [one];
-        await pause(600);
+        await pause(patience(600));
         await ask(gateway, stranger.token({ n: 'look' }));
         for (let i = 0; i < 6; i++)
             assertError(await ask(gateway, token), 401, '900901');
@@ -96,7 +96,7 @@ describe('A key set at a URL', () => {
 
     test('stays through an outage and a reload', async () => {
         keys.handler = (req, res) => res.writeHead(500).end();
-        await pause(600);
+        await pause(patience(600));
         assertError(await ask(gateway, stranger.token({ n: 'out' })), 401, '900901');
         assert.equal((await ask(gateway, one.token({ n: 1 }))).status, 200);
         gateway.configure({ limits: { headers: 90 } }); // all that is compiled is made anew

@@ -304,24 +304,29 @@ static struct token_entry *remember(struct worker *w, const struct issuer *i,
     return e;
 }
 
-/* The sum of what failures depend on. */
-static uint64_t version_of(const struct bearer *b)
+/* The sum of what failures depend on: the versions of all keys, that of
+ * used (or NULL) being the one it was verified with. */
+static uint64_t version_of(const struct bearer *b, const struct issuer *used,
+                           uint64_t version)
 {
-    uint64_t version = 0;
+    uint64_t sum = 0;
 
-    for (size_t i = 0; i < b->issuer_count; i++)
-        version += issuer_version(b->issuers[i]) + b->issuers[i]->id;
-    return version;
+    for (size_t k = 0; k < b->issuer_count; k++) {
+        const struct issuer *i = b->issuers[k];
+
+        sum += (i == used ? version : issuer_version(i)) + i->id;
+    }
+    return sum;
 }
 
 static void remember_failure(struct worker *w, const struct bearer *b,
                              const struct issuer *i, struct str token,
-                             uint64_t now_s, enum jwt_fault f)
+                             uint64_t now_s, uint64_t version, enum jwt_fault f)
 {
     if (f == JWT_NOT_YET)
         return;
     /* A key that is unknown now may be known soon. */
-    token_cache_fail(w->tokens, token, version_of(b),
+    token_cache_fail(w->tokens, token, version_of(b, i, version),
                      now_s +
                          (f == JWT_UNKNOWN_KEY ? i->key_retry_s : FAILURE_S),
                      (unsigned)f);
@@ -347,7 +352,7 @@ static enum finding verified(struct auth_run *run, const struct bearer *b,
                                                STR_ARG(i->name)));
     } else {
         result = faulty(run, f, kept(x, claim.p ? claim : t->iss));
-        remember_failure(w, b, i, t->jws.token, now_s, f);
+        remember_failure(w, b, i, t->jws.token, now_s, version, f);
     }
     arena_free(a);
     return result;
@@ -417,8 +422,13 @@ static enum finding verify_new(struct auth_run *run, const struct bearer *b,
         return result;
     }
     f = verify(i, &t, now_s, &claim, &version);
-    if (f == JWT_UNKNOWN_KEY && wait_for_keys(run, b, h, i, a, &t))
-        return FOUND_LATER;
+    if (f == JWT_UNKNOWN_KEY) {
+        if (wait_for_keys(run, b, h, i, a, &t))
+            return FOUND_LATER;
+        /* Because others have just had them fetched? */
+        if (issuer_version(i) != version)
+            f = verify(i, &t, now_s, &claim, &version);
+    }
     return verified(run, b, i, a, &t, f, claim, version);
 }
 
@@ -539,7 +549,7 @@ static enum finding check_new(struct auth_run *run, const struct bearer *b,
         return faulty(run, JWT_TOO_LONG, NULL);
     if (!b->issuer_count || b->ask_all)
         return ask(run, b, h, token);
-    why = token_cache_failure(w->tokens, token, version_of(b),
+    why = token_cache_failure(w->tokens, token, version_of(b, NULL, 0),
                               loop_wall_us(w->loop) / 1000000);
     return why ? faulty(run, (enum jwt_fault)why, NULL)
                : verify_new(run, b, h, token);
