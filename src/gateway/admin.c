@@ -151,6 +151,26 @@ static void view_certificates(struct gateway *g, struct arena *a,
     v->certificates = c;
 }
 
+static void view_keysets(struct gateway *g, struct arena *a,
+                         struct metrics_view *v)
+{
+    struct metrics_keyset *all;
+    struct keyset_info info;
+    size_t at = 0, n = 0;
+
+    while (keysets_next(g->keysets, &at, &info))
+        n++;
+    all = arena_alloc(a, n * sizeof(*all) + 1);
+    for (at = 0; keysets_next(g->keysets, &at, &info);)
+        all[v->keyset_count++] = (struct metrics_keyset) {
+            .place = arena_copy(a, info.place),
+            .keys = info.keys,
+            .age_s = info.age_s,
+            .failures = info.failures,
+        };
+    v->keysets = all;
+}
+
 /* As much as the client takes; the rest when that has gone. */
 static void walk(struct admin_stream *x)
 {
@@ -195,6 +215,7 @@ static void metrics(struct http_stream *s)
     view_loops(g, s->arena, &x->view);
     view_endpoints(g, s->arena, &x->view);
     view_certificates(g, s->arena, &x->view);
+    view_keysets(g, s->arena, &x->view);
     x->walk.view = &x->view;
     buf_init(&x->piece, METRICS_PIECE + 2 * METRICS_ROOM);
     x->walking = true;

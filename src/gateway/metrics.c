@@ -345,6 +345,11 @@ static size_t count_certificates(const struct metrics_view *v)
     return v->certificate_count;
 }
 
+static size_t count_keysets(const struct metrics_view *v)
+{
+    return v->keyset_count;
+}
+
 static uint64_t u64_at(const void *base, size_t at)
 {
     uint64_t n;
@@ -606,6 +611,18 @@ static void print_certificate(struct out *o, const struct family *f,
     put_z(o, "\n");
 }
 
+/* at is in struct metrics_keyset */
+static void print_keyset(struct out *o, const struct family *f,
+                         const struct metrics_view *v, size_t i)
+{
+    put_z(o, f->name);
+    put_z(o, "{");
+    put_label(o, "keys", v->keysets[i].place, MAX_NAME);
+    put_z(o, "} ");
+    put_u64(o, u64_at(&v->keysets[i], f->at));
+    put_z(o, "\n");
+}
+
 #define VIEW(field) offsetof(struct metrics_view, field)
 #define THREAD(field) offsetof(struct metrics_thread, field)
 
@@ -720,6 +737,25 @@ static const struct family families[] = {
     { "tollgate_certificate_expiry_timestamp_seconds", "gauge",
       "When a certificate of ours ends.", count_certificates, print_certificate,
       0 },
+    { "tollgate_keyset_keys", "gauge",
+      "Keys of an issuer; 0: none could be read yet.", count_keysets,
+      print_keyset, offsetof(struct metrics_keyset, keys) },
+    { "tollgate_keyset_age_seconds", "gauge",
+      "Since the keys of an issuer were last known to be right.", count_keysets,
+      print_keyset, offsetof(struct metrics_keyset, age_s) },
+    { "tollgate_keyset_failures", "gauge",
+      "How often in a row the keys of an issuer could not be read.",
+      count_keysets, print_keyset, offsetof(struct metrics_keyset, failures) },
+    { "tollgate_introspections_total", "counter",
+      "Tokens that an introspection server was asked about.", NULL,
+      print_counter, THREAD(introspections) },
+    { "tollgate_introspection_failures_total", "counter",
+      "Such questions without an answer that makes sense.", NULL, print_counter,
+      THREAD(introspection_failures) },
+    { "tollgate_introspections_refused_total", "counter",
+      "Tokens nobody was asked about because the server failed too often, or "
+      "too many calls wait.",
+      NULL, print_counter, THREAD(introspections_refused) },
 
     { "tollgate_http_requests_total", "counter",
       "Calls by operation and class of status; none: the client left before "

@@ -44,6 +44,11 @@ struct metrics_thread {
     _Atomic uint64_t tunnels;                    /* WebSockets begun */
     _Atomic uint64_t bytes_received, bytes_sent; /* all bytes, heads too */
 
+    /* Questions to introspection servers. */
+    _Atomic uint64_t introspections; /* asked */
+    _Atomic uint64_t introspection_failures;
+    _Atomic uint64_t introspections_refused; /* by the breaker or a ceiling */
+
     /* Connections to endpoints. */
     _Atomic uint64_t upstream_connects; /* begun */
     _Atomic uint64_t upstream_connect_failures;
@@ -137,6 +142,13 @@ struct metrics_certificate {
     uint64_t expires_s; /* seconds since 1970 */
 };
 
+struct metrics_keyset {
+    struct str place;
+    uint64_t keys;     /* 0: none came yet */
+    uint64_t age_s;    /* since they were last known to be right */
+    uint64_t failures; /* in a row */
+};
+
 /* What others know. All of it must stay as it is until the walk is over. */
 struct metrics_view {
     struct str version;
@@ -153,6 +165,8 @@ struct metrics_view {
     size_t endpoint_count;
     const struct metrics_certificate *certificates;
     size_t certificate_count;
+    const struct metrics_keyset *keysets;
+    size_t keyset_count;
 };
 
 /* The text (exposition format 0.0.4), piece by piece, because 10,000 series

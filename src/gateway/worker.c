@@ -44,8 +44,8 @@ struct fetcher *worker_fetcher(struct worker *w)
 struct introspector *worker_introspector(struct worker *w)
 {
     if (!w->introspector)
-        w->introspector =
-            introspector_new(w->loop, worker_fetcher(w), w->tokens_capacity);
+        w->introspector = introspector_new(w->loop, worker_fetcher(w),
+                                           w->tokens_capacity, w->metrics);
     return w->introspector;
 }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { openapi } from './lib/document.mjs';
 import { PROGRAM, run, startGateway } from './lib/gateway.mjs';
+import { Issuer } from './lib/jwt.mjs';
 import { Authority } from './lib/tls.mjs';
 import { startUpstream } from './lib/upstream.mjs';
 
@@ -88,6 +89,8 @@ describe('docs/observability.md', () => {
         const gateway = await startGateway({
             documents: { 'api.json': openapi({ context: '/api', endpoints: upstream.url }) },
             tls: { certificate: leaf.certificate, key: leaf.key },
+            files: { 'keys.json': new Issuer().jwks },
+            issuers: [{ issuer: 'https://idp.test', jwks: 'keys.json' }],
         });
 
         t.after(() => upstream.close());

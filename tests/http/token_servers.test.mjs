@@ -103,6 +103,12 @@ describe('A key set at a URL', () => {
         await gateway.mustReload();
         assert.equal((await ask(gateway, one.token({ n: 2 }))).status, 200);
         assert.match(gateway.stderr, /it answered 500; the keys read before stay/);
+        const metrics = await gateway.metrics();
+        const of = (name) => metrics.find(name).find((s) => s.labels.keys === `https://localhost:${keys.port}/jwks`).value;
+
+        assert.equal(of('tollgate_keyset_keys'), 1);
+        assert.ok(of('tollgate_keyset_failures') >= 1);
+        assert.ok(of('tollgate_keyset_age_seconds') < 60);
     });
 });
 

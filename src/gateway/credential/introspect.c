@@ -62,16 +62,19 @@ struct introspector {
     struct asking *asking;
     struct server_state servers[SERVERS];
     struct introspect_counts counts;
+    struct metrics_thread *metrics;
     uint8_t key[KEY];
 };
 
 struct introspector *introspector_new(struct loop *l, struct fetcher *f,
-                                      size_t capacity)
+                                      size_t capacity,
+                                      struct metrics_thread *metrics)
 {
     struct introspector *t = x_new(sizeof(*t));
 
     t->loop = l;
     t->fetcher = f;
+    t->metrics = metrics;
     t->active = token_cache_new(capacity);
     t->refused = x_array(REFUSED, sizeof(*t->refused));
     random_bytes(t->key, sizeof(t->key));
@@ -238,6 +241,7 @@ static void went_wrong(struct asking *a, struct str why)
     struct server_state *s = state_of(a->owner, server->id);
 
     a->owner->counts.failed++;
+    metrics_add(&a->owner->metrics->introspection_failures, 1);
     if (a->trial)
         s->trying = false;
     s->failures++;
@@ -439,6 +443,7 @@ static struct asking *ask(struct introspector *t, struct introspection *server,
     t->asking = a;
     t->counts.now++;
     t->counts.asked++;
+    metrics_add(&t->metrics->introspections, 1);
     a->fetch = fetch_start(t->fetcher, &r, on_answer, a);
     return a;
 }
@@ -503,6 +508,7 @@ void introspect(struct introspector *t, struct introspection *server,
         t->counts.shared++;
     } else if (t->counts.now >= ASKING_MAX || !may_ask(t, server, &trial)) {
         t->counts.refused++;
+        metrics_add(&t->metrics->introspections_refused, 1);
         out->verdict = INTROSPECT_UNAVAILABLE;
         out->text = t->counts.now >= ASKING_MAX
                         ? STR("too many questions wait for an answer")

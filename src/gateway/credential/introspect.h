@@ -14,6 +14,7 @@
 
 #include "gateway/credential/introspection.h"
 #include "gateway/credential/token_cache.h"
+#include "gateway/metrics.h"
 #include "http/fetch.h"
 
 struct introspector;
@@ -38,9 +39,10 @@ struct introspected {
 
 typedef void introspect_done(void *arg, const struct introspected *result);
 
-/* capacity: of active tokens. The fetcher stays the caller's. */
+/* capacity: of active tokens. Fetcher and metrics stay the caller's. */
 struct introspector *introspector_new(struct loop *l, struct fetcher *f,
-                                      size_t capacity);
+                                      size_t capacity,
+                                      struct metrics_thread *metrics);
 /* Nobody is told anything any more. Before the fetcher is freed. NULL is
  * fine. */
 void introspector_free(struct introspector *t);
@@ -61,7 +63,8 @@ void introspect(struct introspector *t, struct introspection *server,
 /* Instead of done; the question goes on, for the next who asks. */
 void introspect_cancel(struct introspect_wait *w);
 
-/* For metrics: questions under way; sent; failed; refused by the breaker. */
+/* Questions sent, failed, refused by the breaker, answered from memory, shared
+ * with others; under way now. */
 struct introspect_counts {
     uint64_t asked, failed, refused, known, shared;
     uint32_t now;

@@ -86,7 +86,7 @@ static int begin(void **state)
     server = NULL;
     assert_int_equal(outbound_new(&out, STR_NULL, &problems, &rules), ERR_OK);
     fetcher = fetcher_new(loop, STR(""), 1000);
-    asker = introspector_new(loop, fetcher, 64);
+    asker = introspector_new(loop, fetcher, 64, metrics_thread_new());
     /* The defaults; that url is missing is mended below. */
     (void)conf_read(arena, introspection_fields, NULL, STR_NULL, "", NULL,
                     &conf, &problems);
@@ -128,6 +128,7 @@ static int end(void **state)
     introspector_free(asker);
     fetcher_free(fetcher);
     turn(3);
+    metrics_done();
     for (unsigned i = 0; i < peer_count; i++)
         peer_done(&peers[i]);
     close(listener);

@@ -215,6 +215,9 @@ static void what_others_know_is_shown(void **state)
         { STR("http://a:80"), METRICS_UP, 1, 2, 3, 4 },
         { STR("http://b:80"), METRICS_OPEN, 0, 0, 0, 9 },
     };
+    static const struct metrics_keyset keysets[] = {
+        { STR("https://idp.test/jwks"), 2, 77, 3 },
+    };
     static const struct metrics_certificate certificates[] = {
         { STR("api.example.org"), 1800000000 },
     };
@@ -234,6 +237,8 @@ static void what_others_know_is_shown(void **state)
         .endpoint_count = 2,
         .certificates = certificates,
         .certificate_count = 1,
+        .keysets = keysets,
+        .keyset_count = 1,
     };
     (void)state;
 
@@ -254,6 +259,13 @@ static void what_others_know_is_shown(void **state)
                      "state=\"up\"} 0\n");
     assert_shows(&v, "tollgate_upstream_connections_active{endpoint="
                      "\"http://a:80\"} 3\n");
+    assert_shows(&v,
+                 "tollgate_keyset_keys{keys=\"https://idp.test/jwks\"} 2\n");
+    assert_shows(&v, "tollgate_keyset_age_seconds{keys=\"https://idp.test/"
+                     "jwks\"} 77\n");
+    assert_shows(&v, "tollgate_keyset_failures{keys=\"https://idp.test/jwks\"} "
+                     "3\n");
+    assert_shows(&v, "tollgate_introspections_total 0\n");
     assert_shows(&v, "tollgate_certificate_expiry_timestamp_seconds{name="
                      "\"api.example.org\"} 1800000000\n");
 }
