@@ -277,7 +277,6 @@ static void on_answer(void *arg, const struct fetch_answer *a)
     bool taken = false;
 
     k->fetch = NULL;
-    atomic_store(&k->fetching, false);
     if (k->all->ended)
         return;
     if (a->fail)
@@ -295,6 +294,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
         bad(k, why);
         fetch_in(k, pause_ms(k, a));
     }
+    atomic_store(&k->fetching, false);
     answer_all(k);
 }
 
@@ -318,8 +318,10 @@ static void fetch_now(struct keyset *k)
     timer_clear(&k->timer);
     if (!all->fetcher)
         all->fetcher = fetcher_new(all->main, STR(""), FETCHES_MAX);
-    atomic_store(&k->wanted_from_ms, now_ms(k) + k->want_ms);
+    /* In this order, and `fetching` taken back only after new keys are there:
+     * see keyset_want(). */
     atomic_store(&k->fetching, true);
+    atomic_store(&k->wanted_from_ms, now_ms(k) + k->want_ms);
     k->fetch = fetch_start(all->fetcher, &r, on_answer, k);
 }
 
@@ -362,13 +364,13 @@ static void on_waited(struct timer *t)
 }
 
 /* Who asks while a fetch is under way shares it, though it began before: its
- * answer may well have the key. */
+ * answer may well have the key. Who is told that a fetch ended a moment ago
+ * sees what it brought: so he looks again whether there is another version. */
 struct keyset_wait *keyset_want(struct keyset *k, struct loop *l,
                                 uint64_t wait_ms, void (*done)(void *arg),
                                 void *arg)
 {
-    uint64_t from =
-        atomic_load_explicit(&k->wanted_from_ms, memory_order_relaxed);
+    uint64_t from = atomic_load(&k->wanted_from_ms);
     struct keyset_wait *w;
 
     if (k->kind != KEYSET_URL || !k->all->main ||

@@ -63,7 +63,8 @@ uint64_t keyset_version(const struct keyset *k);
 /* Has newer keys fetched. done is called once on this loop, after the fetch or
  * after wait_ms, whether or not there are newer keys; never from inside. NULL:
  * it is not worth while (a file, or fetched a moment ago, or too many wait):
- * what there is, is all. */
+ * what keyset_now() says now is all there is, which may be more than a moment
+ * before. */
 struct keyset_wait *keyset_want(struct keyset *k, struct loop *l,
                                 uint64_t wait_ms, void (*done)(void *arg),
                                 void *arg);
