@@ -20,9 +20,11 @@ import time
 import calls
 import instructions
 import memory
+import policies
 import programs
 import report
 import starts
+import uncached
 from stage import Stage, must_have
 
 
@@ -58,6 +60,7 @@ def plan():
     add(memory.CONNECTIONS, first, memory.connection_row, QUICK)
     add(starts.CASES, first, starts.row_of, QUICK)
     add(instructions.CASES, first, instructions.row_of, LENGTH)
+    add(uncached.CASES, first, uncached.row_of, ROUNDS, SECS)
     add(calls.ROWS, lambda row: row.name, calls.row_of, ROUNDS, SECS)
     chosen = [r for r in rows if wanted(r[0])]
     if not chosen:
@@ -139,6 +142,7 @@ def main():
     programs.may_open_many_files()
     must_have("nginx", "haproxy", "wrk", "h2load", "nghttpd", "valgrind")
     must_have("openssl", "taskset")
+    policies.must_have_lua()
     with tempfile.TemporaryDirectory(prefix="tollgate-bench.") as folder:
         return run(folder)
 

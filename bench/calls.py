@@ -14,6 +14,7 @@ import statistics
 import client
 import documents
 import load
+import policies
 import programs
 from report import Budget, Part, Result
 
@@ -43,6 +44,7 @@ class Row:
     connections: int = CONNECTIONS
     streams: int = 0  # on each connection: HTTP/2, by h2load
     grpc: bool = False
+    tokens: str = ""  # one; or in turn known, rs256, es256: see policies.py
     budgets: tuple = ()  # for each of the others, None where there is none
 
     def __post_init__(self):
@@ -193,6 +195,20 @@ ROWS = [
         budgets=(near(0.75, 0.40), None),
     ),
     Row(
+        "policies",
+        "known JWT, scope, three limits, event; nginx has none of it",
+        programs=("tollgate-all", "nginx", "nginx-lua"),
+        tokens="one",
+        budgets=(own(1.00, 0.88), own(0.65, 0.55)),
+    ),
+    Row(
+        "policies-1000",
+        "the same, 1,000 tokens in turn",
+        programs=("tollgate-all", "nginx", "nginx-lua"),
+        tokens="known",
+        budgets=(near(1.00, 0.88), near(0.65, 0.55)),
+    ),
+    Row(
         "routes-50000",
         "GET, 50,000 routes against one API",
         programs=("tollgate-routes", "tollgate-one"),
@@ -208,7 +224,7 @@ def unverified():
     return context
 
 
-def try_once(row, port):
+def try_once(stage, row, port):
     """One call by hand, so that no row measures refusals. Gives the cipher."""
     if row.streams:
         return load.h2load(
@@ -218,7 +234,8 @@ def try_once(row, port):
     message = client.request(
         row.path,
         "POST" if row.post else "GET",
-        [h for h in row.headers if h not in CLOSE],
+        [h for h in row.headers if h not in CLOSE]
+        + ([stage.tokens.field()] if row.tokens else []),
         b"x" * row.post,
     )
     c = client.Connection(("127.0.0.1", port), 10, tls)
@@ -243,8 +260,15 @@ def measure(stage, row, name, seconds):
         load_busy = programs.busy_us(stage.load_core)
         return *p.spent(), stage.backend_us(), busy, load_busy
 
-    before = state()
     url = row.url % p.doors[row.door]
+    headers, script = list(row.headers), []
+    if row.post:
+        script = [load.POST, str(row.post)]
+    elif row.tokens == "one":
+        headers.append(stage.tokens.field())
+    elif row.tokens:
+        script = stage.tokens.script(row.tokens)
+    before = state()
     if row.streams:
         run = load.h2load(
             url, cores, row.connections, row.streams, seconds, row.grpc
@@ -255,14 +279,15 @@ def measure(stage, row, name, seconds):
             cores,
             row.connections,
             seconds,
-            row.headers,
-            row.post,
+            headers,
+            script,
             {"LD_PRELOAD": stage.new_session} if row.new_session else None,
         )
     user, system, faults, backend, busy, load_busy = (
         after - b for after, b in zip(state(), before)
     )
     p.must_live()
+    stage.tokens.were_sent(row.tokens, run["calls"])
     proxy = user + system
     wall = run["seconds"] * 1e6
     run["user"] = user / run["calls"]
@@ -320,19 +345,8 @@ def doubts(row, samples):
     return found
 
 
-def row_of(stage, row, rounds, seconds):
-    stage.keep_only({*WALL, *row.programs})
-    ciphers = []
-    for name in row.programs:
-        cipher = try_once(row, stage.get(name).doors[row.door])
-        if cipher:
-            ciphers.append("%s: %s" % (name, cipher))
-    if not row.is_own():
-        rounds = max(2, -(-rounds * 3 // 5))
-    samples = interleave(stage, row, rounds, seconds)
-    parts = []
-    for other, budget in zip(row.programs[1:], row.budgets):
-        parts.append(ratio(row, samples, other, budget))
+def summary(samples):
+    """For the table of costs."""
     keys = ("cost", "user", "faults", "rate", "p50_us", "p99_us")
     keys += ("busy", "load", "others")
     calls = {}
@@ -340,5 +354,23 @@ def row_of(stage, row, rounds, seconds):
         costs = [run["cost"] for run in runs]
         calls[name] = {key: median(runs, key) for key in keys}
         calls[name]["spread"] = (min(costs), max(costs))
-    remark = "; ".join(ciphers + doubts(row, samples))
-    return Result(row.name, row.title, parts, remark, calls)
+    return calls
+
+
+def row_of(stage, row, rounds, seconds):
+    stage.keep_only({*WALL, *row.programs})
+    remarks = []
+    for name in row.programs:
+        cipher = try_once(stage, row, stage.get(name).doors[row.door])
+        if cipher:
+            remarks.append("%s: %s" % (name, cipher))
+    if not row.is_own():
+        rounds = max(2, -(-rounds * 3 // 5))
+    samples = interleave(stage, row, rounds, seconds)
+    parts = []
+    for other, budget in zip(row.programs[1:], row.budgets):
+        parts.append(ratio(row, samples, other, budget))
+    if row.tokens and not policies.has_events(stage):
+        remarks.append(policies.NO_EVENT)
+    remark = "; ".join(remarks + doubts(row, samples))
+    return Result(row.name, row.title, parts, remark, summary(samples))

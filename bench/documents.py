@@ -142,12 +142,16 @@ def other(number, nouns):
     return "".join(text)
 
 
-def folder(path, backend, uploads, others, nouns=1, scheme="http"):
-    """Fill a new folder: what the rows call, and so many others beside it."""
+def folder(path, backend, uploads, others, nouns=1, scheme="http", more=""):
+    """Fill a new folder: what the rows call, and so many others beside it.
+    more: keys of the document before the backend of bytes."""
     os.mkdir(path)
     for context, where in ((MEASURED, backend), (UPLOAD, uploads)):
         server = "%s://%s%s" % (scheme, where, context)
-        write(path, context.split("/")[1] + ".yaml", called(context, server))
+        text = called(context, server)
+        if context == MEASURED:
+            text += more
+        write(path, context.split("/")[1] + ".yaml", text)
     write_others(path, others, nouns)
     return path
 

@@ -13,6 +13,7 @@ import subprocess
 import calls
 import client
 import documents
+import policies
 from programs import Trouble
 from report import Budget, Part, Result
 
@@ -21,6 +22,7 @@ SHORT = 500
 PLAIN = ("User-Agent: bench", "Accept: */*")
 MORE = Budget(10, 3)
 NEAR = Budget(10000, 5000, own=False)
+ALL = Budget(16000, 9000)
 
 # name, what, variant of tollgate, fields, bytes of body, budget
 CASES = [
@@ -28,6 +30,7 @@ CASES = [
     ("ir-post", "POST, 1 KiB up", "", (), 1024, NEAR),
     ("ir-headers-30", "30 more request fields", "", calls.HEADERS_30, 0, NEAR),
     ("ir-log", "access log on", "log", (), 0, NEAR),
+    ("ir-all", "with all policies", "all", (), 0, ALL),
     ("ir-routes-50000", "50,000 routes against one", "routes", (), 0, MORE),
 ]
 
@@ -96,6 +99,9 @@ def under_callgrind(stage, variant):
 def row_of(stage, case, length):
     name, title, variant, fields, body, budget = case
 
+    if variant == "all":
+        fields = (*fields, stage.tokens.field())
+
     def count(variant):
         p = under_callgrind(stage, variant)
         return per_call(p, fields, body, length)
@@ -103,7 +109,10 @@ def row_of(stage, case, length):
     value = count(variant)
     title = "instructions: " + title
     if variant != "routes":
-        return Result(name, title, [Part(value, budget)])
+        remark = ""
+        if variant == "all" and not policies.has_events(stage):
+            remark = policies.NO_EVENT
+        return Result(name, title, [Part(value, budget)], remark)
     one = count("one")
     part = Part(100 * (value / one - 1), budget, unit="%", digits=1)
     part.spread = " ({:,.0f} to {:,.0f})".format(value, one)

@@ -13,15 +13,16 @@ POST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "post.lua")
 UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 
-def wrk(url, cores, connections, seconds, headers=(), post=0, env=None):
-    """One run; calls is how many were answered in full."""
+def wrk(url, cores, connections, seconds, headers=(), script=(), env=None):
+    """One run; calls is how many were answered in full. script: a file of Lua
+    and its words."""
     argv = ["taskset", "-c", ",".join(map(str, cores)), "wrk"]
     argv += ["-t%d" % len(cores), "-c%d" % connections, "-d%ds" % seconds]
     argv += ["--latency"]
     for header in headers:
         argv += ["-H", header]
-    if post:
-        argv += ["-s", POST, url, "--", str(post)]
+    if script:
+        argv += ["-s", script[0], url, "--", *script[1:]]
     else:
         argv += [url]
     cpu = _children_us()

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 import documents
+import policies
 from programs import Program, Trouble, free_ports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,7 +21,7 @@ KEPT = 100000000  # calls on one connection: as good as no limit
 DOORS = ("plain", "upload", "tls", "tls-bare", "log", "h2c", "h2", "grpc")
 
 NGINX_BASE = """\
-daemon off;
+{modules}daemon off;
 {user}
 pid {dir}/{name}.pid;
 error_log {dir}/{name}.err;
@@ -172,6 +173,7 @@ class Stage:
         self.backend_h2 = free_ports(1)[0]
         self.start_backends()
         self.new_session = self.compile("new-session", "-shared", "-fPIC")
+        self.tokens = policies.Tokens(self)
 
     def path(self, *names):
         return os.path.join(self.dir, *names)
@@ -212,12 +214,13 @@ class Stage:
             if name not in names and not name.startswith("backend"):
                 self.end(name)
 
-    def compile(self, name, *options):
+    def compile(self, name, *options, libraries=()):
         """The path of what bench/NAME.c becomes."""
         out = self.path(name)
         source = os.path.join(HERE, name + ".c")
         cc = [os.environ.get("CC", "cc"), "-O2", "-D_GNU_SOURCE"]
-        subprocess.run(cc + [*options, "-o", out, source], check=True)
+        cc += [*options, "-o", out, source, *libraries]
+        subprocess.run(cc, check=True)
         return out
 
     # --- backends ---
@@ -285,8 +288,9 @@ class Stage:
     def nginx_argv(self, conf):
         return ["nginx", "-p", self.dir, "-e", conf + ".err", "-c", conf]
 
-    def nginx_conf(self, name, workers, rest):
+    def nginx_conf(self, name, workers, rest, modules=""):
         text = NGINX_BASE.format(
+            modules=modules,
             user="user root;" if os.geteuid() == 0 else "",
             dir=self.dir,
             name=name,
@@ -299,6 +303,10 @@ class Stage:
         return self.write(name + ".conf", text)
 
     def start_nginx(self, name, variant):
+        """Variants: 2 (workers), lua (rows with policies; one door)."""
+        if variant == "lua":
+            self.start_nginx_lua(name)
+            return
         doors = dict(zip(DOORS, free_ports(len(DOORS))))
         rest = NGINX_PROXY.format(
             dir=self.dir,
@@ -313,6 +321,14 @@ class Stage:
         p = self.start(name, self.nginx_argv(conf), self.cores_for(variant))
         p.doors = doors
         p.wait_port(doors["plain"])
+
+    def start_nginx_lua(self, name):
+        port = free_ports(1)[0]
+        rest = policies.lua(self, port, self.backends[0], KEPT)
+        conf = self.nginx_conf(name, 1, rest, policies.LUA_MODULES)
+        p = self.start(name, self.nginx_argv(conf), [self.proxy_core])
+        p.doors = {"plain": port}
+        p.wait_port(port)
 
     def start_haproxy(self, name, variant):
         doors = dict(zip(DOORS, free_ports(len(DOORS))))
@@ -339,9 +355,9 @@ class Stage:
         p.doors = {"plain": port}
         p.wait_port(port)
 
-    def apis(self, others, nouns=1, h2=False):
-        """A folder of documents, made once."""
-        key = "apis-%d-%d-%d" % (others, nouns, h2)
+    def apis(self, others, nouns=1, h2=False, more=""):
+        """A folder of documents, made once; more: for the measured one."""
+        key = "apis-%d-%d-%d-%d" % (others, nouns, h2, bool(more))
         if key not in self.folders:
             ports = [self.backend_h2] * 2 if h2 else self.backends
             self.folders[key] = documents.folder(
@@ -350,10 +366,11 @@ class Stage:
                 others,
                 nouns,
                 "h2c" if h2 else "http",
+                more,
             )
         return self.folders[key]
 
-    def tollgate_argv(self, name, apis, doors, threads=1, log=False):
+    def tollgate_argv(self, name, apis, doors, threads=1, more=""):
         conf = TOLLGATE.format(
             dir=self.dir,
             name=name,
@@ -362,15 +379,12 @@ class Stage:
             admin=free_ports(1)[0],
             **doors,
         )
-        if log:
-            file = self.path(name + ".log")
-            conf += "  access_log: { file: %s }\n" % file
-        path = self.write(name + ".yaml", conf)
+        path = self.write(name + ".yaml", conf + more)
         return [self.tollgate, "gateway", "--config", path]
 
     def start_tollgate(self, name, variant, under=(), env=None):
         """Variants: log, 2 (threads), one (API), routes (50,000), h2 (a
-        backend that speaks HTTP/2)."""
+        backend that speaks HTTP/2), all (policies)."""
         doors = dict(zip(DOORS, free_ports(len(DOORS))))
         doors.update(upload=doors["plain"], log=doors["plain"])
         doors["tls-bare"] = doors["h2"] = doors["tls"]
@@ -379,13 +393,15 @@ class Stage:
             {"one": 0}.get(variant, APIS),
             {"routes": 10}.get(variant, 1),
             variant == "h2",
+            policies.DOCUMENT if variant == "all" else "",
         )
+        more = ""
+        if variant == "log":
+            more = "  access_log: { file: %s.log }\n" % self.path(name)
+        if variant == "all":
+            more = policies.tollgate(self, name)
         argv = self.tollgate_argv(
-            name,
-            apis,
-            doors,
-            threads=2 if variant == "2" else 1,
-            log=variant == "log",
+            name, apis, doors, 2 if variant == "2" else 1, more
         )
         cores = None if under else self.cores_for(variant)
         p = self.start(name, list(under) + argv, cores, env)

@@ -20,8 +20,9 @@ packages_for()
         openssl python3 nghttp2-client "$(node_packages)" ;;
     fuzz) echo "${build_packages[@]}" clang libclang-rt-14-dev \
         "$(llhttp_package)" ;;
-    bench) echo "${build_packages[@]}" curl nginx-light haproxy wrk \
-        nghttp2-client nghttp2-server openssl python3 util-linux valgrind ;;
+    bench) echo "${build_packages[@]}" curl nginx-light \
+        libnginx-mod-http-lua haproxy wrk nghttp2-client nghttp2-server \
+        openssl python3 util-linux valgrind ;;
     format) echo clang-format ;;
     lint) echo "${build_packages[@]}" clang clang-format clang-tidy \
         shellcheck ;;
