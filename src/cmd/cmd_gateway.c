@@ -644,7 +644,10 @@ static enum err start(struct process *p, struct problems *ps)
     e = signals_begin(&p->signals, p->loop, numbers, on_signal);
     must(!e);
     e = load(p, a, s, ps);
-    return e ? e : become(p, s, &who);
+    e = e ? e : become(p, s, &who);
+    if (!e)
+        gateway_settle(p->gateway);
+    return e;
 }
 
 static void stop(struct process *p)

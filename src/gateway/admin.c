@@ -216,6 +216,9 @@ static void metrics(struct http_stream *s)
     view_endpoints(g, s->arena, &x->view);
     view_certificates(g, s->arena, &x->view);
     view_keysets(g, s->arena, &x->view);
+    x->view.has_events = g->events != NULL;
+    if (g->events)
+        events_stats(g->events, &x->view.events);
     x->walk.view = &x->view;
     buf_init(&x->piece, METRICS_PIECE + 2 * METRICS_ROOM);
     x->walking = true;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/event.h"
 #include "gateway/policies.h"
 #include "gateway/policy/authenticate.h"
 #include "gateway/upstream/upstreams.h"
@@ -301,6 +302,7 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     api->tree = op_tree_new(a);
     api->ops = arena_alloc(a, (doc->operation_count + 1) * sizeof(*api->ops));
     set_context(c);
+    api->event = event_of_api(a, api);
     set_hosts(c);
     check_unenforced(c);
     for (size_t i = 0; i < doc->operation_count; i++) {

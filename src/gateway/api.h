@@ -35,6 +35,7 @@ struct api {
     struct op *ops;
     size_t op_count;
     struct op_tree *tree;
+    struct str event; /* what is the same in all its events */
     struct cors cors;
     struct credentials *credentials;
     struct policies *policies;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "format/uri.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/event.h"
 #include "gateway/explain_grant.h"
 #include "gateway/explain_ring.h"
 #include "gateway/forwarding.h"
@@ -146,6 +147,7 @@ void exchange_refuse(struct exchange *x, const struct refusal *r)
     }
     body = refusal_body(x->s.arena, r, x->refusal_more, is_soap(&x->s.request),
                         (enum errors)s->gateway.errors, &type);
+    x->reply_type = type;
     http_reply_text(&x->s, r->status, type, body, x->fields, x->field_count);
 }
 
@@ -571,6 +573,14 @@ static void log_access(struct exchange *x, uint64_t us)
     access_log_append(w->log, w->snapshot->log_format, &e);
 }
 
+static void on_answered(struct http_stream *s, size_t n)
+{
+    struct exchange *x = of(s);
+
+    if (x->worker && x->worker->ring)
+        event_record(x, n, s->status);
+}
+
 static void on_end(struct http_stream *s)
 {
     struct exchange *x = of(s);
@@ -581,6 +591,8 @@ static void on_end(struct http_stream *s)
         return; /* refused before it was an exchange */
     streams_leave(x);
     proxy_abandon(x);
+    if (w->ring && !s->answered)
+        event_record(x, 0, s->status);
     timer_clear(&x->timer);
     us = loop_now_us(w->loop) - s->start_us;
     metrics_record(w->metrics, series_of(x), s->status, us, s->body_in,
@@ -650,6 +662,15 @@ static void on_refused(struct http_conn *c, unsigned status,
     metrics_add(&w->metrics->requests_refused, 1);
     if (!s && w->snapshot->log_format)
         log_refused(w, c, status, m, id, body->len);
+    if (!w->ring)
+        return;
+    if (s) {
+        of(s)->refusal = refusal_of_status(status);
+        s->answered = true;
+        event_record(of(s), body->len, status);
+    } else {
+        event_refused(w, http_conn_peer(c), status, m, id, body->len);
+    }
 }
 
 const struct http_handler exchange_handler = {
@@ -660,6 +681,7 @@ const struct http_handler exchange_handler = {
     .on_body_end = on_body_end,
     .on_drained = on_drained,
     .on_goodbye = on_goodbye,
+    .on_answered = on_answered,
     .on_end = on_end,
     .on_refused = on_refused,
 };

@@ -74,6 +74,7 @@ struct exchange {
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     bool explain_answer;         /* the caller may see the explanation */
+    struct str reply_type;       /* Content-Type, for the event */
     const struct message *reply; /* kept for the access log; or NULL */
     uint32_t field_count, own_fields; /* own: before the backend's reply */
     uint32_t to_backend_count;
@@ -81,6 +82,7 @@ struct exchange {
     uint32_t attempts; /* dispatched; tries: of these, sent */
     uint32_t tries;
     uint16_t member;
+    uint16_t target_status; /* of the backend's reply; 0: none came */
     uint8_t state;
     bool tls;      /* the client came over TLS */
     bool believed; /* what it says of clients behind it; set with client */

@@ -9,11 +9,13 @@
 
 #include "base/budget.h"
 #include "base/log.h"
+#include "events/events.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/policy/authenticate.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
 enum { SLOW_LINE = 256 };   /* passwords that wait */
+enum { EVENTS_CLOSE_MS = 2000 }; /* to hand over what is left */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
 /* Dead processes give back what they held; and see counters.h. */
@@ -149,6 +151,30 @@ static enum err open_counters(struct gateway *g, const struct settings *s,
         log_warn("limits", "%.*s was begun anew: %s", STR_ARG(path),
                  opened.replaced);
     return ERR_OK;
+}
+
+/* Rings are there from the first load on that wants events. */
+static enum err open_events(struct gateway *g, const struct settings *s,
+                            struct problems *ps)
+{
+    const struct events_conf *c = &s->gateway.events;
+
+    if (c->to != EVENTS_OFF && events_check(c, s->state_dir, s->file, ps))
+        return ERR_INVALID;
+    if (c->to == EVENTS_OFF || g->events)
+        return ERR_OK;
+    if (events_open(s->state_dir, g->worker_count, c->ring, ps, &g->events))
+        return ERR_INVALID;
+    if (g->settled)
+        events_start(g->events, thread_begin_of_workers());
+    return ERR_OK;
+}
+
+void gateway_settle(struct gateway *g)
+{
+    g->settled = true;
+    if (g->events)
+        events_start(g->events, thread_begin_of_workers());
 }
 
 static void make_workers(struct gateway *g, const struct settings *s)
@@ -311,6 +337,10 @@ enum err gateway_load(struct gateway *g, struct arena *a,
         return ERR_IO;
     if (!g->worker_count)
         make_workers(g, s);
+    if (open_events(g, s, ps)) {
+        g->loads_failed++;
+        return ERR_INVALID;
+    }
     warn_fixed(g, s, ps);
     set_private(g, s);
     forget_closed(g);
@@ -324,6 +354,9 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     for (unsigned i = 0; i < g->worker_count; i++)
         loop_set_spin(g->workers[i]->loop, (uint32_t)s->gateway.spin);
     publish(g, snapshot);
+    if (g->events)
+        events_use(g->events, &s->gateway.events, g->credentials->outbound,
+                   s->file);
     if (!g->started)
         for (unsigned i = 0; i < g->worker_count; i++)
             worker_start(g->workers[i]);
@@ -532,6 +565,7 @@ void gateway_free(struct gateway *g)
     outbound_set_own(NULL, 0);
     policies_unref(g->policies);
     counters_close(g->counters);
+    events_close(g->events, EVENTS_CLOSE_MS);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
     timer_clear(&g->keys_timer);

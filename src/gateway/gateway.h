@@ -60,6 +60,9 @@ void gateway_accept_again(struct gateway *g);
 /* After gateway_stop_accepting(), for good: closes the sockets; done is called
  * when the calls are over, or timeouts.drain is. */
 void gateway_leave(struct gateway *g, void (*done)(void *arg), void *arg);
+/* The process is what it will be (its account): threads that open files may
+ * begin. After the first load. */
+void gateway_settle(struct gateway *g);
 /* What every loop thread does first. Before the first load. */
 void gateway_set_thread_begin(void (*begin)(void));
 

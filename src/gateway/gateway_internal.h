@@ -67,6 +67,7 @@ struct gateway {
     uint64_t credentials_content; /* settings both were made from */
     struct counters *counters;    /* opened by the first load */
     struct explain_ring *explain; /* opened by the first load; or NULL */
+    struct events *events;        /* from the first load that wants any on */
     struct explain_key explain_key;
     bool has_explain_key;
     struct listener *listeners;
@@ -89,6 +90,7 @@ struct gateway {
     void (*drained)(void *arg);
     void *drained_arg;
     bool started, draining;
+    bool settled; /* the account is what it will be */
     bool goodbye; /* said */
     uint64_t loads_ok, loads_failed, number;
     double last_load_s, start_s;
@@ -96,6 +98,8 @@ struct gateway {
 };
 
 /* worker.c */
+/* What gateway_set_thread_begin() was given. */
+void (*thread_begin_of_workers(void))(void);
 struct worker *worker_new(struct gateway *g, unsigned index);
 void worker_start(struct worker *w);
 /* Begins to accept on fd; on the main thread. */

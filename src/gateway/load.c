@@ -70,6 +70,7 @@ static uint64_t conf_content(const struct settings *s)
     copy.file = copy.state_dir = STR_NULL;
     copy.gateway.listeners.count = copy.gateway.apis.count = 0;
     copy.gateway.access_log.file = STR_NULL;
+    copy.gateway.events = (struct events_conf) { .to = EVENTS_OFF };
     buf_init(&b, 4 << 20);
     (void)conf_show(&b, settings_fields, &copy, 0);
     h = hash_content(HASH_CONTENT_START, b.p, b.len);

@@ -350,6 +350,11 @@ static size_t count_keysets(const struct metrics_view *v)
     return v->keyset_count;
 }
 
+static size_t count_events(const struct metrics_view *v)
+{
+    return v->has_events;
+}
+
 static uint64_t u64_at(const void *base, size_t at)
 {
     uint64_t n;
@@ -623,6 +628,20 @@ static void print_keyset(struct out *o, const struct family *f,
     put_z(o, "\n");
 }
 
+static void print_events_dropped(struct out *o, const struct family *f,
+                                 const struct metrics_view *v, size_t i)
+{
+    const struct events_stats *e = &v->events;
+
+    (void)i;
+    put_line(o, f->name, "", STR_NULL, "reason=\"ring_full\"", e->dropped_ring);
+    put_line(o, f->name, "", STR_NULL, "reason=\"spool_full\"",
+             e->dropped_spool);
+    put_line(o, f->name, "", STR_NULL, "reason=\"refused\"",
+             e->dropped_refused);
+    put_line(o, f->name, "", STR_NULL, "reason=\"killed\"", e->dropped_killed);
+}
+
 #define VIEW(field) offsetof(struct metrics_view, field)
 #define THREAD(field) offsetof(struct metrics_thread, field)
 
@@ -746,6 +765,26 @@ static const struct family families[] = {
     { "tollgate_keyset_failures", "gauge",
       "How often in a row the keys of an issuer could not be read.",
       count_keysets, print_keyset, offsetof(struct metrics_keyset, failures) },
+    { "tollgate_events_accepted_total", "counter",
+      "Events made: delivered, spooled, waiting and dropped ones together.",
+      count_events, print_u64, VIEW(events.accepted) },
+    { "tollgate_events_delivered_total", "counter",
+      "Events written to their file or taken by their receiver.", count_events,
+      print_u64, VIEW(events.delivered) },
+    { "tollgate_events_waiting", "gauge", "Events in the threads' rings.",
+      count_events, print_u64, VIEW(events.waiting) },
+    { "tollgate_events_spooled", "gauge",
+      "Events on disk until the receiver takes them.", count_events, print_u64,
+      VIEW(events.spooled) },
+    { "tollgate_events_spool_bytes", "gauge", "Disk space they take.",
+      count_events, print_u64, VIEW(events.spool_bytes) },
+    { "tollgate_events_dropped_total", "counter",
+      "Events that are lost: no room in a ring or in the spool, refused by the "
+      "receiver, or being made when the process was killed.",
+      count_events, print_events_dropped, 0 },
+    { "tollgate_events_failures_total", "counter",
+      "Writes and requests that failed since the start.", count_events,
+      print_u64, VIEW(events.failures) },
     { "tollgate_introspections_total", "counter",
       "Tokens that an introspection server was asked about.", NULL,
       print_counter, THREAD(introspections) },

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "events/events.h"
 
 #define METRICS_OTHER 0
 #define METRICS_SERIES 10000 /* besides "other" */
@@ -167,6 +168,8 @@ struct metrics_view {
     size_t certificate_count;
     const struct metrics_keyset *keysets;
     size_t keyset_count;
+    bool has_events;
+    struct events_stats events;
 };
 
 /* The text (exposition format 0.0.4), piece by piece, because 10,000 series

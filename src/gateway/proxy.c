@@ -651,6 +651,10 @@ static void on_reply(struct http_call *call, const struct message *reply)
         streams_join(x);
     }
     x->own_fields = x->field_count;
+    x->target_status = (uint16_t)m->status;
+    if (x->worker->ring)
+        x->reply_type =
+            arena_copy(x->s.arena, message_value(m, FIELD_CONTENT_TYPE));
     if (x->worker->snapshot->log_wants_reply)
         x->reply = keep_reply(x, m);
     for (uint32_t i = 0; x->op->chain.responses && i < x->op->chain.count; i++)

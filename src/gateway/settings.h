@@ -7,6 +7,7 @@
 
 #include "base/conf.h"
 #include "base/log.h"
+#include "events/events.h"
 #include "gateway/credential/credential_conf.h"
 #include "gateway/credential/users.h"
 #include "http/outbound.h"
@@ -131,6 +132,7 @@ struct gateway_conf {
         uint64_t size;   /* bytes of the ring; 0: nothing is kept */
         uint64_t sample; /* of 1,000 calls */
     } explain;
+    struct events_conf events;
     struct {
         struct str file;   /* empty: off; "-": stdout */
         struct str format; /* json, common, or a format string */

@@ -787,6 +787,12 @@ static const struct conf_field gateway_fields[] = {
       .type = CONF_SECTION,
       .fields = explain_fields,
       .help = "What `tollgate explain` can tell about." },
+    { .name = "events",
+      .type = CONF_SECTION,
+      .at = GATEWAY(events),
+      .fields = events_fields,
+      .help = "An event for each call: who called what, what came of it, how "
+              "long it took." },
     { .name = "access_log",
       .type = CONF_SECTION,
       .fields = access_log_fields,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "events/events.h"
 #include "gateway/credential/introspect.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/streams.h"
@@ -58,6 +59,15 @@ static void end_requests(struct worker *w)
     loop_settle(w->loop); /* frees their connections */
 }
 
+/* Calls that have begun have their event as it is wanted when they end. */
+static void use_events(struct worker *w, const struct snapshot *s)
+{
+    bool on = s && s->settings->gateway.events.to != EVENTS_OFF;
+
+    w->events = on ? w->gateway->events : NULL;
+    w->ring = w->events ? events_ring(w->events, w->index) : NULL;
+}
+
 static void on_turn(void *arg)
 {
     struct worker *w = arg;
@@ -67,6 +77,7 @@ static void on_turn(void *arg)
         return;
     w->snapshot = s;
     access_log_use(w->log, s ? s->log_file : NULL);
+    use_events(w, s);
     if (s)
         use_token_cache(w, s->settings->gateway.authentication.cache);
     if (s && w->streams)
@@ -78,6 +89,11 @@ static void (*thread_begin)(void);
 void gateway_set_thread_begin(void (*begin)(void))
 {
     thread_begin = begin;
+}
+
+void (*thread_begin_of_workers(void))(void)
+{
+    return thread_begin;
 }
 
 static void *run(void *arg)

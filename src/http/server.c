@@ -86,9 +86,21 @@ void http_inform(struct http_stream *s, unsigned status,
     s->conn->protocol->inform(s, status, from, skip);
 }
 
+static void tell_answered(struct http_stream *s, size_t n)
+{
+    const struct http_handler *h = s->conn->server->handler;
+
+    if (s->answered || !h->on_answered)
+        return;
+    s->answered = true;
+    h->on_answered(s, n);
+}
+
 void http_body(struct http_stream *s, const void *p, size_t n)
 {
     must(s->reply_started && !s->reply_done);
+    if (s->reply_body == BODY_LENGTH && n == s->reply_left && n)
+        tell_answered(s, n);
     s->conn->protocol->body(s, p, n);
 }
 
@@ -96,6 +108,7 @@ void http_finish(struct http_stream *s, const void *p, size_t n,
                  struct str trailers)
 {
     must(s->reply_started && !s->reply_done);
+    tell_answered(s, n);
     s->conn->protocol->finish(s, p, n, trailers);
 }
 
@@ -123,6 +136,8 @@ void http_reply_text(struct http_stream *s, unsigned status,
 
 bool http_unsend(struct http_stream *s)
 {
+    if (s->answered)
+        return false;
     return s->conn->protocol->unsend(s);
 }
 

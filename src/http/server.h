@@ -11,6 +11,7 @@
  *   on_goodbye            http_goodbye(): the process is about to end, and a
  *                         stream that would not end by itself should (may be
  *                         NULL)
+ *   on_answered           the reply's end is about to be handed over
  *   on_end                once, last: the reply was sent, or the client left
  *                         (s->aborted); the stream is freed afterwards
  *
@@ -40,6 +41,10 @@ struct http_handler {
     void (*on_body_end)(struct http_stream *s, struct str trailers);
     void (*on_drained)(struct http_stream *s);
     void (*on_goodbye)(struct http_stream *s);
+    /* The last bytes of the reply are about to be handed over, n of its body
+     * among them; what was handed over before is not the whole reply. Once;
+     * not of a reply that is cut or is the server's own. May be NULL. */
+    void (*on_answered)(struct http_stream *s, size_t n);
     void (*on_end)(struct http_stream *s);
     /* The reply to a request that could not be read or taken (status of
      * h1_error, or 408, 413, 503): its body and type, and a further field. m:
@@ -108,6 +113,7 @@ struct http_stream {
     uint16_t status;            /* of the reply; 0: none yet */
     bool request_done, reply_started, reply_done, aborted;
     bool reply_bodyless;
+    bool answered;       /* on_answered() was called */
     bool reply_cut;      /* the reply ended before its announced end */
     bool tunnel;         /* a 101 was sent: bytes both ways */
     bool open_ended;     /* the handler's: no least rate holds for its body */

@@ -1,0 +1,312 @@
+/* line.c - see line.h. Every text has a ceiling, so that a line always fits:
+ * one byte becomes at most six, the ceilings are 3,000 bytes together, and
+ * what is fixed needs a thousand. */
+#include "events/line.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "events/user_agent.h"
+
+enum {
+    SHORT_MAX = 64, /* ids, methods, names of tiers */
+    NAME_MAX_BYTES = 128,
+    LONG_MAX = 256, /* paths, users, addresses of backends */
+};
+
+struct out {
+    char *p;
+};
+
+static inline void put_text(struct out *o, const char *p, size_t n)
+{
+    memcpy(o->p, p, n);
+    o->p += n;
+}
+#define PUT(o, literal) put_text(o, "" literal, sizeof(literal) - 1)
+
+static void put_number(struct out *o, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    put_text(o, digits + at, sizeof(digits) - at);
+}
+
+static bool plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* One byte that is not plain, or a whole character. Returns how many it took. */
+static size_t put_odd(struct out *o, struct str s)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char c = (unsigned char)s.p[0];
+    uint32_t code;
+    size_t n = c < 0x80 ? 1 : utf8_next(s, &code);
+
+    if (c == '"' || c == '\\') {
+        *o->p++ = '\\';
+        *o->p++ = (char)c;
+    } else if (c < 0x80) {
+        PUT(o, "\\u00");
+        *o->p++ = hex[c >> 4];
+        *o->p++ = hex[c & 15];
+    } else if (n) {
+        put_text(o, s.p, n);
+    } else {
+        PUT(o, "\xef\xbf\xbd");
+        n = 1;
+    }
+    return n;
+}
+
+static void put_escaped(struct out *o, struct str s, size_t max)
+{
+    s = str_head(s, max);
+    while (s.len) {
+        size_t n = 0;
+
+        while (n < s.len && plain((unsigned char)s.p[n])) {
+            o->p[n] = s.p[n];
+            n++;
+        }
+        o->p += n;
+        s = str_skip(s, n);
+        if (s.len)
+            s = str_skip(s, put_odd(o, s));
+    }
+}
+
+/* ,"name":"text" */
+#define MEMBER(o, name, text, max)      \
+    do {                                \
+        if ((text).len) {               \
+            PUT(o, ",\"" name "\":\""); \
+            put_escaped(o, text, max);  \
+            PUT(o, "\"");               \
+        }                               \
+    } while (0)
+#define NUMBER(o, name, n)        \
+    do {                          \
+        PUT(o, ",\"" name "\":"); \
+        put_number(o, n);         \
+    } while (0)
+
+size_t event_api_text(char *out, size_t max, struct str name,
+                      struct str version, struct str context)
+{
+    struct out o = { out };
+
+    must(max >= 6 * (3 * LONG_MAX + 2 * SHORT_MAX) + 256);
+    if (name.len || version.len) {
+        PUT(&o, ",\"apiId\":\"");
+        put_escaped(&o, name, NAME_MAX_BYTES);
+        PUT(&o, ":");
+        put_escaped(&o, version, SHORT_MAX);
+        PUT(&o, "\"");
+    }
+    MEMBER(&o, "apiName", name, NAME_MAX_BYTES);
+    MEMBER(&o, "apiVersion", version, SHORT_MAX);
+    MEMBER(&o, "apiContext", context, LONG_MAX);
+    return (size_t)(o.p - out);
+}
+
+/* "2026-11-21T08:00:00.123Z": the second is made once. */
+static void put_time(struct out *o, uint64_t wall_us)
+{
+    static _Thread_local uint64_t second = UINT64_MAX;
+    static _Thread_local char text[25];
+    unsigned ms = (unsigned)(wall_us / 1000 % 1000);
+
+    if (second != wall_us / 1000000) {
+        second = wall_us / 1000000;
+        clock_iso8601(wall_us, text);
+    }
+    text[20] = (char)('0' + ms / 100);
+    text[21] = (char)('0' + ms / 10 % 10);
+    text[22] = (char)('0' + ms % 10);
+    put_text(o, text, 24);
+}
+
+/* Clients say the same thing again and again. */
+enum { AGENTS = 16, AGENT_BYTES = 256 };
+
+struct agent {
+    uint16_t len;
+    char text[AGENT_BYTES];
+    struct user_agent parsed; /* views into text, or static */
+};
+
+static const struct user_agent *agent_of(struct str text)
+{
+    static _Thread_local struct agent *known;
+    struct agent *a;
+
+    text = str_head(text, AGENT_BYTES);
+    if (!known)
+        known = calloc(AGENTS, sizeof(*known));
+    must(known);
+    a = &known[(text.len + (unsigned char)text.p[text.len / 2] +
+                (unsigned char)text.p[text.len - 1]) %
+               AGENTS];
+    if (a->len != text.len || memcmp(a->text, text.p, text.len) != 0) {
+        memcpy(a->text, text.p, text.len);
+        a->len = (uint16_t)text.len;
+        a->parsed = user_agent_parse(str_from(a->text, text.len));
+    }
+    return &a->parsed;
+}
+
+static void put_agent(struct out *o, struct str text)
+{
+    const struct user_agent *a;
+
+    if (!text.len)
+        return;
+    a = agent_of(text);
+    MEMBER(o, "userAgent", a->family, SHORT_MAX);
+    MEMBER(o, "platform", a->platform, SHORT_MAX);
+}
+
+static void put_times(struct out *o, const struct event *e)
+{
+    uint64_t before = e->before_us, after = 0;
+
+    if (e->total_us > before + e->backend_us)
+        after = e->total_us - before - e->backend_us;
+    NUMBER(o, "responseLatency", e->total_us / 1000);
+    NUMBER(o, "backendLatency", e->backend_us / 1000);
+    NUMBER(o, "requestMediationLatency", before / 1000);
+    NUMBER(o, "responseMediationLatency", after / 1000);
+    NUMBER(o, "responseMicros", e->total_us);
+    NUMBER(o, "backendMicros", e->backend_us);
+}
+
+static void put_fault(struct out *o, const struct event *e)
+{
+    static const char *const types[] = { "", "AUTH", "THROTTLED",
+                                         "TARGET_CONNECTIVITY", "OTHER" };
+
+    MEMBER(o, "errorType", str_z(types[e->fault]), SHORT_MAX);
+    if (e->error_code && *e->error_code) {
+        PUT(o, ",\"errorCode\":");
+        put_escaped(o, str_z(e->error_code), SHORT_MAX);
+    }
+    MEMBER(o, "errorMessage", str_z(e->error), SHORT_MAX);
+    MEMBER(o, "reason", str_z(e->reason), SHORT_MAX);
+}
+
+size_t event_line(const struct event *e, char *out)
+{
+    struct out o = { out };
+
+    PUT(&o, "{\"gateway\":\"");
+    put_escaped(&o, e->gateway, SHORT_MAX);
+    PUT(&o, "\"");
+    NUMBER(&o, "boot", e->boot);
+    NUMBER(&o, "thread", e->thread);
+    NUMBER(&o, "n", e->number);
+    PUT(&o, ",\"requestTimestamp\":\"");
+    put_time(&o, e->wall_us);
+    PUT(&o, "\",\"eventType\":\"");
+    if (e->fault)
+        PUT(&o, "faulty\"");
+    else
+        PUT(&o, "response\"");
+    MEMBER(&o, "correlationId", e->correlation_id, SHORT_MAX);
+    if (e->api.len)
+        put_text(&o, e->api.p, e->api.len);
+    MEMBER(&o, "apiType", e->type, SHORT_MAX);
+    MEMBER(&o, "apiMethod", e->method, SHORT_MAX);
+    MEMBER(&o, "apiResourceTemplate", e->resource, LONG_MAX);
+    NUMBER(&o, "proxyResponseCode", e->status);
+    if (e->target_status)
+        NUMBER(&o, "targetResponseCode", e->target_status);
+    if (e->fault)
+        put_fault(&o, e);
+    put_times(&o, e);
+    NUMBER(&o, "requestSize", e->request_bytes);
+    NUMBER(&o, "responseSize", e->response_bytes);
+    MEMBER(&o, "responseContentType", e->response_type, NAME_MAX_BYTES);
+    MEMBER(&o, "destination", e->destination, LONG_MAX);
+    if (e->retries)
+        NUMBER(&o, "retries", e->retries);
+    MEMBER(&o, "applicationId", e->application_id, LONG_MAX);
+    MEMBER(&o, "applicationName", e->application, NAME_MAX_BYTES);
+    MEMBER(&o, "userName", e->user, LONG_MAX);
+    MEMBER(&o, "commonName", e->common_name, LONG_MAX);
+    MEMBER(&o, "throttlingTier", e->tier, SHORT_MAX);
+    MEMBER(&o, "userIp", e->client_ip, SHORT_MAX);
+    put_agent(&o, e->user_agent);
+    PUT(&o, ",\"keyType\":\"PRODUCTION\",\"organization\":\"carbon.super\","
+            "\"gatewayType\":\"TOLLGATE\"");
+    MEMBER(&o, "regionId", e->region, SHORT_MAX);
+    NUMBER(&o, "configuration", e->configuration);
+    PUT(&o, "}\n");
+    must((size_t)(o.p - out) <= EVENT_LINE_MAX);
+    return (size_t)(o.p - out);
+}
+
+struct fault_row {
+    const char *code;
+    enum event_fault fault;
+    const char *error;
+};
+
+static const struct fault_row faults[] = {
+    { "900800", EVENT_FAULT_THROTTLED, "API_LEVEL_LIMIT_EXCEEDED" },
+    { "900801", EVENT_FAULT_THROTTLED, "HARD_LIMIT_EXCEEDED" },
+    { "900802", EVENT_FAULT_THROTTLED, "RESOURCE_LEVEL_LIMIT_EXCEEDED" },
+    { "900803", EVENT_FAULT_THROTTLED, "APPLICATION_LEVEL_LIMIT_EXCEEDED" },
+    { "900804", EVENT_FAULT_THROTTLED, "SUBSCRIPTION_LIMIT_EXCEEDED" },
+    { "900805", EVENT_FAULT_THROTTLED, "BLOCKED" },
+    { "900806", EVENT_FAULT_THROTTLED, "CUSTOM_POLICY_LIMIT_EXCEEDED" },
+    { "900807", EVENT_FAULT_THROTTLED, "BURST_CONTROL_LIMIT_EXCEEDED" },
+    { "900808", EVENT_FAULT_THROTTLED, "BURST_CONTROL_LIMIT_EXCEEDED" },
+    { "900809", EVENT_FAULT_THROTTLED, "BURST_CONTROL_LIMIT_EXCEEDED" },
+    { "900907", EVENT_FAULT_AUTH, "SUBSCRIPTION_VALIDATION_FAILURE" },
+    { "900908", EVENT_FAULT_AUTH, "SUBSCRIPTION_VALIDATION_FAILURE" },
+    { "900909", EVENT_FAULT_AUTH, "SUBSCRIPTION_VALIDATION_FAILURE" },
+    { "900910", EVENT_FAULT_AUTH, "AUTHORIZATION_FAILURE" },
+    { "101504", EVENT_FAULT_TARGET, "CONNECTION_TIMEOUT" },
+    { "101508", EVENT_FAULT_TARGET, "CONNECTION_TIMEOUT" },
+    { "303001", EVENT_FAULT_TARGET, "CONNECTION_SUSPENDED" },
+    { NULL, EVENT_NO_FAULT, NULL },
+};
+
+enum event_fault event_fault_of(const char *code, unsigned status,
+                                const char **error)
+{
+    for (const struct fault_row *r = faults; r->code; r++)
+        if (strcmp(code, r->code) == 0) {
+            *error = r->error;
+            return r->fault;
+        }
+    *error = "OTHER";
+    if (strncmp(code, "9009", 4) == 0) {
+        *error = status == 403   ? "AUTHORIZATION_FAILURE"
+                 : status >= 500 ? "OTHER"
+                                 : "AUTHENTICATION_FAILURE";
+        return EVENT_FAULT_AUTH;
+    }
+    if (strncmp(code, "101", 3) == 0)
+        return EVENT_FAULT_TARGET;
+    if (status == 429)
+        return EVENT_FAULT_THROTTLED;
+    if (status == 404)
+        *error = "RESOURCE_NOT_FOUND";
+    else if (status == 405)
+        *error = "METHOD_NOT_ALLOWED";
+    else
+        *error = "UNCLASSIFIED";
+    return EVENT_FAULT_OTHER;
+}
