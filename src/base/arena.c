@@ -1,8 +1,9 @@
 /* arena.c - blocks behind arena.h.
  *
  * The first block holds struct arena itself, so a small request costs one
- * block, and that block comes from the thread's own list: no lock, no malloc.
- * Later blocks double, so that a document of any size needs few of them.
+ * block. It and the second one come from the thread's own lists: no lock, no
+ * malloc. Later blocks double, so that a document of any size needs few of
+ * them.
  */
 #include "base/arena.h"
 
@@ -21,6 +22,7 @@
 
 enum {
     FIRST_SIZE = 4096,
+    SECOND_SIZE = 2 * FIRST_SIZE,
     LARGEST_SIZE = 256 * 1024,
     SPARE_MAX = 64,
     FENCE = ARENA_FENCED ? 16 : 0,
@@ -28,6 +30,7 @@ enum {
 
 struct arena_block {
     _Alignas(max_align_t) struct arena_block *next;
+    size_t size; /* in all */
 };
 
 struct arena_call {
@@ -36,12 +39,15 @@ struct arena_call {
     void *arg;
 };
 
-/* First blocks nobody uses, linked through their first word. */
+/* Blocks of one size that nobody uses, linked through their first word. */
 struct spare {
     struct spare *next;
 };
-static _Thread_local struct spare *spares;
-static _Thread_local unsigned spare_count;
+struct spares {
+    struct spare *list;
+    unsigned count;
+};
+static _Thread_local struct spares firsts, seconds;
 
 static size_t round_up(size_t n)
 {
@@ -64,27 +70,51 @@ static void *get(size_t size)
     return p;
 }
 
-static void *first_block(void)
+static void *reuse(struct spares *s, size_t size)
 {
-    struct spare *s = spares;
+    struct spare *p = s->list;
 
-    if (!s)
-        return get(FIRST_SIZE);
-    spares = s->next;
-    spare_count--;
-    return s;
+    if (!p)
+        return get(size);
+    s->list = p->next;
+    s->count--;
+    return p;
+}
+
+static void put_by(struct spares *s, void *block)
+{
+    struct spare *p = block;
+
+    if (ARENA_FENCED || s->count >= SPARE_MAX) {
+        free(p);
+        return;
+    }
+    p->next = s->list;
+    s->list = p;
+    s->count++;
+}
+
+static void free_all(struct spares *s)
+{
+    while (s->list) {
+        struct spare *next = s->list->next;
+
+        free(s->list);
+        s->list = next;
+    }
+    s->count = 0;
 }
 
 struct arena *arena_new(void)
 {
-    struct arena *a = first_block();
+    struct arena *a = reuse(&firsts, FIRST_SIZE);
 
     a->at = (char *)a + round_up(sizeof(*a));
     a->end = (char *)a + FIRST_SIZE;
     a->blocks = NULL;
     a->calls = NULL;
     a->held = FIRST_SIZE;
-    a->next_size = 2 * (size_t)FIRST_SIZE;
+    a->next_size = SECOND_SIZE;
     ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
     return a;
 }
@@ -94,7 +124,10 @@ static void free_blocks(struct arena_block *b)
     while (b) {
         struct arena_block *next = b->next;
 
-        free(b);
+        if (b->size == SECOND_SIZE)
+            put_by(&seconds, b);
+        else
+            free(b);
         b = next;
     }
 }
@@ -102,7 +135,6 @@ static void free_blocks(struct arena_block *b)
 void arena_free(struct arena *a)
 {
     struct arena_call *call;
-    struct spare *s = (void *)a;
 
     if (!a)
         return;
@@ -112,34 +144,25 @@ void arena_free(struct arena *a)
         call->fn(call->arg);
     }
     free_blocks(a->blocks);
-    if (ARENA_FENCED || spare_count >= SPARE_MAX) {
-        free(a);
-        return;
-    }
-    s->next = spares;
-    spares = s;
-    spare_count++;
+    put_by(&firsts, a);
 }
 
 void arena_thread_done(void)
 {
-    while (spares) {
-        struct spare *next = spares->next;
-
-        free(spares);
-        spares = next;
-    }
-    spare_count = 0;
+    free_all(&firsts);
+    free_all(&seconds);
 }
 
 /* A block with room for n bytes behind its head; returns the room. */
 static char *add_block(struct arena *a, size_t n)
 {
     size_t size = sizeof(struct arena_block) + n;
-    struct arena_block *b = get(size);
+    struct arena_block *b =
+        size == SECOND_SIZE ? reuse(&seconds, size) : get(size);
     char *room = (char *)(b + 1);
 
     b->next = a->blocks;
+    b->size = size;
     a->blocks = b;
     a->held += size;
     ASAN_POISON_MEMORY_REGION(room, n);

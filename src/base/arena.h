@@ -4,8 +4,8 @@
  * Who has one allocates and never frees. Allocation does not fail: out of
  * memory ends the process. Bytes whose number a peer chooses go into a struct
  * buf (buf.h), which has a ceiling and can say ERR_LIMIT.
- * Threads: none. An arena belongs to one thread at a time. Blocks of the
- * first size are recycled through a small list per thread.
+ * Threads: none. An arena belongs to one thread at a time. First and
+ * second blocks are recycled through small lists per thread.
  */
 #ifndef TG_BASE_ARENA_H
 #define TG_BASE_ARENA_H

@@ -225,23 +225,34 @@ static void draw_seed(void)
     random_bytes(seed, sizeof(seed));
 }
 
-static uint64_t rotate(uint64_t x, int by)
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotate(uint64_t x, int by)
 {
     return x << by | x >> (64 - by);
 }
 
-static void sip_round(uint64_t v[4])
+static inline void sip_round(struct sip *s)
 {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
+    s->v0 += s->v1;
+    s->v2 += s->v3;
+    s->v1 = rotate(s->v1, 13) ^ s->v0;
+    s->v3 = rotate(s->v3, 16) ^ s->v2;
+    s->v0 = rotate(s->v0, 32);
+    s->v2 += s->v1;
+    s->v0 += s->v3;
+    s->v1 = rotate(s->v1, 17) ^ s->v2;
+    s->v3 = rotate(s->v3, 21) ^ s->v0;
+    s->v2 = rotate(s->v2, 32);
+}
+
+static inline void sip_word(struct sip *s, uint64_t word)
+{
+    s->v3 ^= word;
+    sip_round(s);
+    s->v0 ^= word;
 }
 
 /* Eight letters at once: the top bit of a byte says whether it is ASCII and
@@ -266,29 +277,24 @@ static inline uint64_t load(const char *p, size_t n, bool fold)
 
 static inline uint64_t sip13(const char *p, size_t n, bool fold)
 {
-    uint64_t v[4];
-    uint64_t w, length = (uint64_t)n << 56;
+    uint64_t length = (uint64_t)n << 56;
+    struct sip s;
 
     pthread_once(&seed_once, draw_seed);
-    v[0] = seed[0] ^ 0x736f6d6570736575ull;
-    v[1] = seed[1] ^ 0x646f72616e646f6dull;
-    v[2] = seed[0] ^ 0x6c7967656e657261ull;
-    v[3] = seed[1] ^ 0x7465646279746573ull;
-    for (; n >= 8; p += 8, n -= 8) {
-        w = load(p, 8, fold);
-        v[3] ^= w;
-        sip_round(v);
-        v[0] ^= w;
-    }
-    w = length | (n ? load(p, n, fold) : 0);
-    v[3] ^= w;
-    sip_round(v);
-    v[0] ^= w;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    s = (struct sip) {
+        seed[0] ^ 0x736f6d6570736575ull,
+        seed[1] ^ 0x646f72616e646f6dull,
+        seed[0] ^ 0x6c7967656e657261ull,
+        seed[1] ^ 0x7465646279746573ull,
+    };
+    for (; n >= 8; p += 8, n -= 8)
+        sip_word(&s, load(p, 8, fold));
+    sip_word(&s, length | (n ? load(p, n, fold) : 0));
+    s.v2 ^= 0xff;
+    sip_round(&s);
+    sip_round(&s);
+    sip_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
 uint64_t hash_bytes(const void *p, size_t n)

@@ -27,13 +27,19 @@ struct limits_conf {
     struct str backend_name;
 };
 
-/* The takes of a call; in its arena. */
-struct limits_run {
+/* What a call takes, while that is decided. */
+struct asked {
     struct take takes[LIMITS_MAX];
     const struct tier_limit *limits[LIMITS_MAX]; /* NULL: the backend's */
     const struct str *names[LIMITS_MAX];         /* of tiers */
     const struct refusal *refusals[LIMITS_MAX];
+    uint32_t count;
+};
+
+/* What is to be done when the call ends; in its arena. */
+struct limits_run {
     uint32_t count, held;
+    struct take takes[];
 };
 
 /* ---- compiling ---- */
@@ -195,7 +201,7 @@ static void read_facts(struct exchange *x, const struct limits_conf *c,
 
 /* ---- taking ---- */
 
-static void add_tier(struct limits_run *run, const struct tier_bound *b,
+static void add_tier(struct asked *run, const struct tier_bound *b,
                      struct limit_seed seed, const struct call_facts *f,
                      const struct refusal *quota)
 {
@@ -213,8 +219,7 @@ static void add_tier(struct limits_run *run, const struct tier_bound *b,
     }
 }
 
-static const struct refusal *refusal_of(const struct limits_run *run,
-                                        uint32_t i)
+static const struct refusal *refusal_of(const struct asked *run, uint32_t i)
 {
     const struct tier_limit *l = run->limits[i];
 
@@ -227,7 +232,7 @@ static const struct refusal *refusal_of(const struct limits_run *run,
     return run->refusals[i];
 }
 
-static enum explain_reason reason_of(const struct limits_run *run, uint32_t i)
+static enum explain_reason reason_of(const struct asked *run, uint32_t i)
 {
     const struct tier_limit *l = run->limits[i];
 
@@ -239,8 +244,8 @@ static enum explain_reason reason_of(const struct limits_run *run, uint32_t i)
 }
 
 /* "Gold (5000 in 1m)". */
-static const struct str *limit_text(struct exchange *x,
-                                    const struct limits_run *run, uint32_t i)
+static const struct str *limit_text(struct exchange *x, const struct asked *run,
+                                    uint32_t i)
 {
     struct str *out = arena_alloc(x->s.arena, sizeof(*out));
     char window[WINDOW_FORMAT_BYTES];
@@ -257,7 +262,7 @@ static const struct str *limit_text(struct exchange *x,
 
 /* draft-ietf-httpapi-ratelimit-headers, and Retry-After as the model has it:
  * a date. */
-static void add_fields(struct exchange *x, const struct limits_run *run,
+static void add_fields(struct exchange *x, const struct asked *run,
                        const struct limit_state *s, uint32_t i)
 {
     uint64_t now_us = loop_wall_us(x->worker->loop);
@@ -298,7 +303,7 @@ static struct str next_access(struct exchange *x, uint64_t at_us)
     return arena_printf(x->s.arena, ",\"nextAccessTime\":\"%s\"", text);
 }
 
-static enum verdict refuse(struct exchange *x, const struct limits_run *run,
+static enum verdict refuse(struct exchange *x, const struct asked *run,
                            const struct limits_result *r)
 {
     const struct limit_state *s = &r->states[r->refused];
@@ -319,7 +324,7 @@ static enum verdict refuse(struct exchange *x, const struct limits_run *run,
 }
 
 static bool add_caller(struct exchange *x, const struct limits_conf *c,
-                       struct limits_run *run, const struct call_facts *f)
+                       struct asked *run, const struct call_facts *f)
 {
     const struct tier_bound *b;
 
@@ -331,43 +336,57 @@ static bool add_caller(struct exchange *x, const struct limits_conf *c,
     return b != NULL;
 }
 
+/* Windows of requests need nothing at the end. */
+static void keep(struct exchange *x, const struct asked *run, uint32_t held)
+{
+    bool bytes = false;
+
+    for (uint32_t i = 0; i < run->count; i++)
+        bytes |= !run->takes[i].cost;
+    if (!held && !bytes)
+        return;
+    x->limits = arena_raw(x->s.arena, sizeof(*x->limits) +
+                                          run->count * sizeof(struct take));
+    x->limits->count = run->count;
+    x->limits->held = held;
+    memcpy(x->limits->takes, run->takes, run->count * sizeof(struct take));
+}
+
 static enum verdict on_request(const void *conf, struct exchange *x)
 {
     const struct limits_conf *c = conf;
-    struct limits_run *run;
+    struct asked run;
     struct call_facts f;
     struct limits_result r;
 
     if (!c->bound_count && !c->backend.limit &&
         (!x->caller || !x->caller->tier.len))
         return VERDICT_NEXT;
-    run = arena_raw(x->s.arena, sizeof(*run));
-    run->count = run->held = 0;
+    run.count = 0;
     read_facts(x, c, &f);
     for (uint32_t i = 0; i < c->bound_count; i++)
-        add_tier(run, &c->bounds[i].tier, c->policies->seed, &f,
+        add_tier(&run, &c->bounds[i].tier, c->policies->seed, &f,
                  c->bounds[i].refusal);
-    if (!add_caller(x, c, run, &f)) {
+    if (!add_caller(x, c, &run, &f)) {
         /* Not to count would make it unlimited. */
         explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
                      REASON_LIMIT_UNKNOWN, 0, &x->caller->tier);
         exchange_refuse(x, &refusal_limit_unknown);
         return VERDICT_ANSWERED;
     }
-    if (c->backend.limit && run->count < LIMITS_MAX) {
-        run->takes[run->count] = c->backend;
-        run->limits[run->count] = NULL;
-        run->names[run->count++] = &c->backend_name;
+    if (c->backend.limit && run.count < LIMITS_MAX) {
+        run.takes[run.count] = c->backend;
+        run.limits[run.count] = NULL;
+        run.names[run.count++] = &c->backend_name;
     }
-    if (!run->count)
+    if (!run.count)
         return VERDICT_NEXT;
-    if (!limits_take(c->policies->counters, run->takes, run->count,
+    if (!limits_take(c->policies->counters, run.takes, run.count,
                      loop_wall_us(x->worker->loop), &r))
-        return refuse(x, run, &r);
-    run->held = r.held;
-    x->limits = run;
+        return refuse(x, &run, &r);
+    keep(x, &run, r.held);
     explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_PASSED, REASON_LIMIT_LEFT,
-                 run->count, run->names[0]);
+                 run.count, run.names[0]);
     return VERDICT_NEXT;
 }
 
