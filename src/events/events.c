@@ -11,7 +11,7 @@
 #include "events/writer.h"
 #include "http/server.h"
 
-enum { PAUSE_LEAST = 20, PAUSE_MOST = 1000, LOCK_MS = 100 };
+enum { PAUSE_LEAST = 20, PAUSE_MOST = 1000, LOCK_MS = 100, TRIES = 100 };
 
 #define CONF(member) offsetof(struct events_conf, member)
 #define DAY_MS (24 * 3600 * 1000ull)
@@ -177,6 +177,7 @@ enum err events_open(struct str state_dir, unsigned threads, uint64_t ring,
         return ERR_IO;
     }
     e->files = e->own;
+    writer_find(e);
     e->buf = x_new(WRITER_BATCH);
     *out = e;
     return ERR_OK;
@@ -331,6 +332,7 @@ static void on_tick(struct timer *t)
         return;
     }
     if (!e->writing && !become_writer(e)) {
+        writer_find(e);
         timer_set(e->loop, t, now + LOCK_MS);
         return;
     }
@@ -424,18 +426,28 @@ void events_wake_writer(struct events *e)
         loop_post(e->loop, &e->wake);
 }
 
+static void add_rings(const struct events *e, uint64_t *made, uint64_t *dropped)
+{
+    *made = *dropped = 0;
+    for (const struct ring_file *f = e->files; f; f = f->next)
+        for (uint32_t i = 0; i < f->ring_count && !ring_file_retired(f); i++) {
+            *made += atomic_load(&f->rings[i].state->made);
+            *dropped += atomic_load(&f->rings[i].state->dropped);
+        }
+}
+
 void events_stats(struct events *e, struct events_stats *out)
 {
     struct ledger_totals t;
-    uint64_t made = 0, dropped = 0;
+    uint64_t made, dropped, version;
+    unsigned tries = 0;
 
     pthread_mutex_lock(&e->lock);
-    t = ledger_read(e->ledger);
-    for (struct ring_file *f = e->files; f; f = f->next)
-        for (uint32_t i = 0; i < f->ring_count; i++) {
-            made += atomic_load(&f->rings[i].state->made);
-            dropped += atomic_load(&f->rings[i].state->dropped);
-        }
+    do {
+        version = ledger_version(e->ledger);
+        t = ledger_read(e->ledger);
+        add_rings(e, &made, &dropped);
+    } while (version != ledger_version(e->ledger) && ++tries < TRIES);
     pthread_mutex_unlock(&e->lock);
     *out = (struct events_stats) {
         .accepted = t.past_accepted + made,

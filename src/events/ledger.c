@@ -134,6 +134,11 @@ struct ledger_totals ledger_read(const struct ledger *l)
     return t;
 }
 
+uint64_t ledger_version(const struct ledger *l)
+{
+    return atomic_load(&l->map->reading);
+}
+
 enum ledger_left ledger_left(const struct ledger *l, struct ledger_step *step)
 {
     *step = l->map->step;

@@ -59,6 +59,8 @@ void ledger_unlock(struct ledger *l);
 
 /* Consistent; any process. */
 struct ledger_totals ledger_read(const struct ledger *l);
+/* Changes when a step is applied; odd meanwhile. */
+uint64_t ledger_version(const struct ledger *l);
 
 /* The writer's. */
 

@@ -22,6 +22,7 @@ struct file_head {
     uint32_t ring_count;
     uint32_t pid; /* for people */
     uint64_t ring_size;
+    _Atomic uint64_t retired; /* its sums are in the ledger's */
 };
 
 static uint64_t states_bytes(uint32_t count)
@@ -93,7 +94,7 @@ static uint64_t round_up(uint64_t bytes)
 
 static enum err fill_file(struct ring_file *f, uint32_t count, uint64_t size)
 {
-    struct file_head head = { 0, f->boot, count, (uint32_t)getpid(), size };
+    struct file_head head = { 0, f->boot, count, (uint32_t)getpid(), size, 0 };
     enum err e;
 
     if (ftruncate(f->fd, (off_t)(states_bytes(count) + count * size)) ||
@@ -197,6 +198,16 @@ void ring_file_remove_bad(const char *folder, uint64_t boot, uint64_t now_s)
         return;
     if (!unlink(path))
         log_warn("events", "%s was damaged, and is removed", path);
+}
+
+void ring_file_retire(struct ring_file *f)
+{
+    atomic_store(&((struct file_head *)f->map)->retired, 1);
+}
+
+bool ring_file_retired(const struct ring_file *f)
+{
+    return atomic_load(&((struct file_head *)f->map)->retired) != 0;
 }
 
 bool ring_file_look(struct ring_file *f)

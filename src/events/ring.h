@@ -68,6 +68,9 @@ enum err ring_file_open(const char *folder, uint64_t boot,
 void ring_file_remove_bad(const char *folder, uint64_t boot, uint64_t now_s);
 /* Whether the process that made it is gone. */
 bool ring_file_look(struct ring_file *f);
+/* Its sums stand in the ledger from now on. */
+void ring_file_retire(struct ring_file *f);
+bool ring_file_retired(const struct ring_file *f);
 void ring_file_close(struct ring_file *f);
 
 /* The producer: room for a line, or NULL when there is none, which is counted.

@@ -49,6 +49,9 @@ static void apply(void *arg, const struct ledger_step *step)
         ring_take(&f->rings[step->ring], step->tail, step->taken);
     if (!step->retire)
         return;
+    f = file_of(e, step->retire);
+    if (f)
+        ring_file_retire(f);
     snprintf(path, sizeof(path), "%s/ring-%llu", e->folder,
              (unsigned long long)step->retire);
     unlink(path);
@@ -189,9 +192,33 @@ static void retire(struct events *e, struct ring_file **at)
         ring_file_close(f);
 }
 
-void writer_look(struct events *e, bool own_too)
+/* Files that another writer has retired. */
+static void forget_retired(struct events *e)
+{
+    struct ring_file *gone;
+
+    for (struct ring_file **at = &e->files; *at;) {
+        if (*at == e->own || !ring_file_retired(*at)) {
+            at = &(*at)->next;
+            continue;
+        }
+        pthread_mutex_lock(&e->lock);
+        gone = *at;
+        *at = gone->next;
+        pthread_mutex_unlock(&e->lock);
+        ring_file_close(gone);
+    }
+}
+
+void writer_find(struct events *e)
 {
     find_files(e);
+    forget_retired(e);
+}
+
+void writer_look(struct events *e, bool own_too)
+{
+    writer_find(e);
     for (struct ring_file **at = &e->files; *at;) {
         struct ring_file *f = *at;
 
@@ -242,10 +269,19 @@ static bool append(struct events *e, struct appender *to, struct ring_file *f,
     return true;
 }
 
-static bool room_in_spool(struct events *e, const struct ledger_totals *t,
-                          size_t n)
+/* Those of the lines that the spool has room for. */
+static struct str that_fit(const struct events *e,
+                           const struct ledger_totals *t, struct str lines)
 {
-    return t->spool_bytes + n <= e->conf.spool;
+    uint64_t room =
+        e->conf.spool > t->spool_bytes ? e->conf.spool - t->spool_bytes : 0;
+    size_t end;
+
+    if (lines.len <= room)
+        return lines;
+    lines = str_head(lines, room);
+    end = str_rfind(lines, '\n');
+    return str_head(lines, end < lines.len ? end + 1 : 0);
 }
 
 /* One batch of a ring to the spool, or nowhere when that is full. */
@@ -253,14 +289,15 @@ static bool spool_ring(struct events *e, struct ring_file *f, uint32_t ring,
                        struct str lines)
 {
     struct ledger_step s = step_now(e);
+    struct str fit = that_fit(e, &s.totals, lines);
 
-    if (!room_in_spool(e, &s.totals, lines.len)) {
+    if (!fit.len) {
         writer_settle(e, f, ring, lines.len, events_count_lines(lines),
                       FATE_SPOOL_FULL, NULL);
         return true;
     }
     if (spool_ready(&e->spool, &s.totals) ||
-        !append(e, &e->spool.last, f, ring, lines, &s, true, NULL)) {
+        !append(e, &e->spool.last, f, ring, fit, &s, true, NULL)) {
         writer_fail(e, "the spool cannot be written");
         return false;
     }

@@ -66,7 +66,10 @@ struct events {
 bool writer_pass(struct events *e);
 /* Finishes a dead writer's step. */
 void writer_recover(struct events *e);
-/* Finds the rings of other processes, and lets those go that are empty and
+/* Finds the rings of other processes; of those who are not the writer as
+ * well, since sums are made of all. */
+void writer_find(struct events *e);
+/* The same, and lets those go that are empty and
  * belong to nobody. */
 void writer_look(struct events *e, bool own_too);
 
