@@ -52,7 +52,7 @@ TOLLGATE = """\
 """
 
 NO_EVENT = "without events: the program has none"
-EVENTS = "  events: {{ file: '{dir}/{name}.events' }}\n"
+EVENTS = "  events: {{ to: file, file: '{dir}/{name}.events' }}\n"
 
 # Tokens are known from the start: what it would do with others is not here.
 LUA = """\

@@ -64,10 +64,9 @@ uint64_t events_boot(const struct events *e);
 void events_wake_writer(struct events *e);
 
 /* After ring_commit(): the writer sleeps while little happens. */
-static inline void events_wake(struct events *e, const struct ring *r)
+static inline void events_wake(struct events *e, struct ring *r)
 {
-    if (atomic_load_explicit(&r->state->head, memory_order_relaxed) - r->tail >
-        r->size / 2)
+    if (ring_half_full(r))
         events_wake_writer(e);
 }
 

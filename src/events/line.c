@@ -3,7 +3,6 @@
  * what is fixed needs a thousand. */
 #include "events/line.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -33,16 +32,56 @@ static void put_number(struct out *o, uint64_t n)
     char digits[20];
     size_t at = sizeof(digits);
 
+    if (n < 10) { /* most latencies in milliseconds */
+        *o->p++ = (char)('0' + n);
+        return;
+    }
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n);
-    put_text(o, digits + at, sizeof(digits) - at);
+    for (; at < sizeof(digits); at++)
+        *o->p++ = digits[at];
 }
 
 static bool plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+#define ALL(byte) (0x0101010101010101ull * (byte))
+
+/* Whether eight bytes are plain. A byte x is below n, or equal to another,
+ * where a borrow reaches its highest bit; what had that bit already is not
+ * plain either. A byte after one that borrows may be taken for odd, which the
+ * slow way then finds to be plain. */
+static bool plain_8(uint64_t w)
+{
+    uint64_t quote = w ^ ALL('"'), slash = w ^ ALL('\\'), del = w ^ ALL(0x7f);
+    uint64_t odd = (w - ALL(0x20)) | (quote - ALL(1)) | (slash - ALL(1)) |
+                   (del - ALL(1)) | w;
+
+    return !(odd & ALL(0x80));
+}
+
+/* Copies plain bytes; returns how many. */
+static size_t put_plain(char *out, struct str s)
+{
+    size_t n = 0;
+
+    for (; n + 8 <= s.len; n += 8) {
+        uint64_t w;
+
+        memcpy(&w, s.p + n, 8);
+        if (!plain_8(w))
+            break;
+        memcpy(out + n, &w, 8);
+    }
+    while (n < s.len && plain((unsigned char)s.p[n])) {
+        out[n] = s.p[n];
+        n++;
+    }
+    return n;
 }
 
 /* One byte that is not plain, or a whole character. Returns how many it took. */
@@ -73,12 +112,8 @@ static void put_escaped(struct out *o, struct str s, size_t max)
 {
     s = str_head(s, max);
     while (s.len) {
-        size_t n = 0;
+        size_t n = put_plain(o->p, s);
 
-        while (n < s.len && plain((unsigned char)s.p[n])) {
-            o->p[n] = s.p[n];
-            n++;
-        }
         o->p += n;
         s = str_skip(s, n);
         if (s.len)
@@ -94,6 +129,15 @@ static void put_escaped(struct out *o, struct str s, size_t max)
             put_escaped(o, text, max);  \
             PUT(o, "\"");               \
         }                               \
+    } while (0)
+/* The same for what holds nothing but plain bytes. */
+#define MEMBER_PLAIN(o, name, text)            \
+    do {                                       \
+        if ((text).len) {                      \
+            PUT(o, ",\"" name "\":\"");        \
+            put_text(o, (text).p, (text).len); \
+            PUT(o, "\"");                      \
+        }                                      \
     } while (0)
 #define NUMBER(o, name, n)        \
     do {                          \
@@ -138,43 +182,40 @@ static void put_time(struct out *o, uint64_t wall_us)
 }
 
 /* Clients say the same thing again and again. */
-enum { AGENTS = 16, AGENT_BYTES = 256 };
+enum { AGENTS = 16, AGENT_BYTES = 256, AGENT_OUT = 1024 };
 
 struct agent {
-    uint16_t len;
+    uint16_t len, out_len;
     char text[AGENT_BYTES];
-    struct user_agent parsed; /* views into text, or static */
+    char out[AGENT_OUT]; /* its members */
 };
 
-static const struct user_agent *agent_of(struct str text)
+static void fill_agent(struct agent *a, struct str text)
 {
-    static _Thread_local struct agent *known;
-    struct agent *a;
+    struct user_agent u = user_agent_parse(text);
+    struct out o = { a->out };
 
-    text = str_head(text, AGENT_BYTES);
-    if (!known)
-        known = calloc(AGENTS, sizeof(*known));
-    must(known);
-    a = &known[(text.len + (unsigned char)text.p[text.len / 2] +
-                (unsigned char)text.p[text.len - 1]) %
-               AGENTS];
-    if (a->len != text.len || memcmp(a->text, text.p, text.len) != 0) {
-        memcpy(a->text, text.p, text.len);
-        a->len = (uint16_t)text.len;
-        a->parsed = user_agent_parse(str_from(a->text, text.len));
-    }
-    return &a->parsed;
+    memcpy(a->text, text.p, text.len);
+    a->len = (uint16_t)text.len;
+    MEMBER(&o, "userAgent", u.family, SHORT_MAX);
+    MEMBER(&o, "platform", u.platform, SHORT_MAX);
+    a->out_len = (uint16_t)(o.p - a->out);
 }
 
 static void put_agent(struct out *o, struct str text)
 {
-    const struct user_agent *a;
+    static _Thread_local struct agent known[AGENTS];
+    struct agent *a;
 
+    text = str_head(text, AGENT_BYTES);
     if (!text.len)
         return;
-    a = agent_of(text);
-    MEMBER(o, "userAgent", a->family, SHORT_MAX);
-    MEMBER(o, "platform", a->platform, SHORT_MAX);
+    a = &known[(text.len + (unsigned char)text.p[text.len / 2] +
+                (unsigned char)text.p[text.len - 1]) %
+               AGENTS];
+    if (a->len != text.len || memcmp(a->text, text.p, text.len) != 0)
+        fill_agent(a, text);
+    put_text(o, a->out, a->out_len);
 }
 
 static void put_times(struct out *o, const struct event *e)
@@ -222,10 +263,10 @@ size_t event_line(const struct event *e, char *out)
         PUT(&o, "faulty\"");
     else
         PUT(&o, "response\"");
-    MEMBER(&o, "correlationId", e->correlation_id, SHORT_MAX);
+    MEMBER_PLAIN(&o, "correlationId", e->correlation_id);
     if (e->api.len)
         put_text(&o, e->api.p, e->api.len);
-    MEMBER(&o, "apiType", e->type, SHORT_MAX);
+    MEMBER_PLAIN(&o, "apiType", e->type);
     MEMBER(&o, "apiMethod", e->method, SHORT_MAX);
     MEMBER(&o, "apiResourceTemplate", e->resource, LONG_MAX);
     NUMBER(&o, "proxyResponseCode", e->status);
@@ -245,7 +286,7 @@ size_t event_line(const struct event *e, char *out)
     MEMBER(&o, "userName", e->user, LONG_MAX);
     MEMBER(&o, "commonName", e->common_name, LONG_MAX);
     MEMBER(&o, "throttlingTier", e->tier, SHORT_MAX);
-    MEMBER(&o, "userIp", e->client_ip, SHORT_MAX);
+    MEMBER_PLAIN(&o, "userIp", e->client_ip);
     put_agent(&o, e->user_agent);
     PUT(&o, ",\"keyType\":\"PRODUCTION\",\"organization\":\"carbon.super\","
             "\"gatewayType\":\"TOLLGATE\"");

@@ -30,10 +30,12 @@ struct event {
     struct str api;   /* members of its API, by event_api_text() */
     struct str type;  /* HTTP, WS, GRPC */
     struct str method, resource;
-    struct str application_id, application, user, client_ip, user_agent;
+    struct str application_id, application, user, user_agent;
+    struct str client_ip;   /* numeric */
     struct str common_name; /* of a client certificate */
     struct str tier;
-    struct str correlation_id, destination, region;
+    struct str correlation_id; /* [A-Za-z0-9._-]{1,64}; or empty */
+    struct str destination, region;
     struct str response_type; /* Content-Type */
     unsigned status, target_status;
     uint64_t request_bytes, response_bytes;

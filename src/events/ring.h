@@ -79,6 +79,17 @@ char *ring_begin(struct ring *r, uint64_t *number);
 /* len bytes were written there, the last one a newline. */
 void ring_commit(struct ring *r, uint64_t number, size_t len);
 
+/* Looked at anew only when it was so by the last look. */
+static inline bool ring_half_full(struct ring *r)
+{
+    uint64_t head = atomic_load_explicit(&r->state->head, memory_order_relaxed);
+
+    if (head - r->tail <= r->size / 2)
+        return false;
+    r->tail = atomic_load_explicit(&r->state->tail, memory_order_acquire);
+    return head - r->tail > r->size / 2;
+}
+
 /* The consumer: whole lines, at most max bytes (at least EVENT_LINE_MAX);
  * empty when there is none. */
 struct str ring_lines(const struct ring *r, size_t max);
