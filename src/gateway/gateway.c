@@ -25,16 +25,23 @@ static void look_counters(struct gateway *g)
         log_debug("limits", "counters were not written: %m");
 }
 
-/* Once a second: files with keys may have changed. */
+/* Calls may look at what is out of use until their turn ends. */
+static void look_file(struct gateway *g, struct watched *w)
+{
+    void *old;
+
+    if (watched_refresh(w, &old) && old)
+        retire_thing(g, w->kind->free, old);
+}
+
+/* Files that are watched may have changed. */
 static void look_keys(struct timer *t)
 {
     struct gateway *g =
         (struct gateway *)((char *)t - offsetof(struct gateway, keys_timer));
-    struct keyfile *old =
-        g->credentials ? credentials_refresh(g->credentials) : NULL;
 
-    if (old)
-        retire_keys(g, old);
+    if (g->credentials)
+        look_file(g, &g->credentials->keys);
     if (g->counters)
         look_counters(g);
     timer_set(g->main, t, loop_now_ms(g->main) + KEYS_LOOK_MS);

@@ -43,7 +43,6 @@ struct inherited {
 struct retired {
     struct snapshot *snapshot; /* or */
     struct api *api;           /* or */
-    struct keyfile *keys;      /* or */
     void *thing;
     void (*free)(void *thing);
     uint64_t turns[THREADS_MAX];
@@ -131,7 +130,6 @@ void snapshot_free(struct gateway *g, struct snapshot *s);
 /* reclaim.c */
 void retire_snapshot(struct gateway *g, struct snapshot *s);
 void retire_api(struct gateway *g, struct api *a);
-void retire_keys(struct gateway *g, struct keyfile *k);
 /* Anything else; gateway: a struct gateway. */
 void retire_thing(void *gateway, void (*free)(void *thing), void *thing);
 /* A number for a new API, with room for its pins on every thread. */

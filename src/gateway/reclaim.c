@@ -35,14 +35,6 @@ void retire_api(struct gateway *g, struct api *a)
     stamp(g, r);
 }
 
-void retire_keys(struct gateway *g, struct keyfile *k)
-{
-    struct retired *r = x_new(sizeof(*r));
-
-    r->keys = k;
-    stamp(g, r);
-}
-
 void retire_thing(void *gateway, void (*free)(void *thing), void *thing)
 {
     struct retired *r = x_new(sizeof(*r));
@@ -88,8 +80,6 @@ static void free_one(struct gateway *g, struct retired *r)
 {
     if (r->snapshot) {
         snapshot_free(g, r->snapshot);
-    } else if (r->keys) {
-        keyfile_free(r->keys);
     } else if (r->thing) {
         r->free(r->thing);
     } else {

@@ -1,8 +1,6 @@
 /* credentials.c - see credentials.h. */
 #include "gateway/credential/credentials.h"
 
-#include "base/log.h"
-
 static void drop_outbound(void *outbound)
 {
     outbound_unref(outbound);
@@ -58,47 +56,43 @@ static void make_issuers(struct credentials *c, const struct settings *s,
     }
 }
 
+static enum err load_keyfile(struct str path, struct problems *ps, void **out)
+{
+    struct keyfile *keys;
+    enum err e = keyfile_load(path, ps, &keys);
+
+    if (!e)
+        *out = keys;
+    return e;
+}
+
+static void free_keyfile(void *keys)
+{
+    keyfile_free(keys);
+}
+
+static size_t count_keys(const void *keys)
+{
+    return keyfile_count(keys);
+}
+
+static const struct watched_kind keys_kind = {
+    .topic = "keys",
+    .what = "keys",
+    .load = load_keyfile,
+    .free = free_keyfile,
+    .count = count_keys,
+};
+
+/* A check without a state folder reads none, if none is named. */
 static void load_keys(struct credentials *c, const struct settings *s,
                       struct problems *ps)
 {
-    struct str path = s->gateway.api_keys.file;
-    struct keyfile *keys = NULL;
+    struct str path = arena_copy(c->arena, s->gateway.api_keys.file);
 
     if (!path.len && s->state_dir.len)
         path = arena_printf(c->arena, "%.*s/apikeys", STR_ARG(s->state_dir));
-    if (keyfile_load(path, ps, &keys) == ERR_OK)
-        atomic_init(&c->keys, keys);
-}
-
-static void say(const struct problems *ps)
-{
-    for (const struct problem *p = ps->first; p; p = p->next)
-        log_error("keys", "%.*s; the keys read before stay",
-                  STR_ARG(problem_line(ps->arena, p)));
-}
-
-struct keyfile *credentials_refresh(struct credentials *c)
-{
-    struct keyfile *old = atomic_load(&c->keys), *made;
-    struct arena *a;
-    struct problems ps;
-
-    if (!keyfile_stale(old))
-        return NULL;
-    a = arena_new();
-    problems_init(&ps, a);
-    if (keyfile_load(keyfile_path(old), &ps, &made)) {
-        /* Said once for each state of the file. */
-        if (keyfile_note(old))
-            say(&ps);
-        old = NULL;
-    } else {
-        log_info("keys", "%.*s was read: %zu keys", STR_ARG(keyfile_path(made)),
-                 keyfile_count(made));
-        atomic_store_explicit(&c->keys, made, memory_order_release);
-    }
-    arena_free(a);
-    return old;
+    (void)watched_open(&c->keys, &keys_kind, path, ps);
 }
 
 static void load_signing(struct credentials *c, const struct settings *s,
@@ -169,6 +163,6 @@ void credentials_unref(struct credentials *c)
 {
     if (!c || --c->refs)
         return;
-    keyfile_free(atomic_load(&c->keys));
+    watched_close(&c->keys);
     arena_free(c->arena);
 }

@@ -6,14 +6,13 @@
 #ifndef TG_GATEWAY_CREDENTIAL_CREDENTIALS_H
 #define TG_GATEWAY_CREDENTIAL_CREDENTIALS_H
 
-#include <stdatomic.h>
-
 #include "gateway/credential/introspection.h"
 #include "gateway/credential/issuer.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/credential/signing_key.h"
 #include "gateway/credential/users.h"
 #include "gateway/settings.h"
+#include "gateway/watched.h"
 
 struct credentials {
     struct arena *arena;
@@ -26,7 +25,7 @@ struct credentials {
     size_t server_count;
     struct outbound *outbound;
     struct users *users;
-    struct keyfile *_Atomic keys;
+    struct watched keys; /* struct keyfile */
     struct backend_jwt_conf backend_jwt;
     struct signing_key signing; /* when backend_jwt is enabled */
 };
@@ -35,12 +34,8 @@ struct credentials {
 static inline const struct keyfile *
 credentials_keys(const struct credentials *c)
 {
-    return atomic_load_explicit(&c->keys, memory_order_acquire);
+    return watched_now(&c->keys);
 }
-/* Reads files that changed. Returns a table that is out of use now, to be
- * freed once every thread has begun another turn; or NULL. Main thread. */
-struct keyfile *credentials_refresh(struct credentials *c);
-
 /* Reads the files it names, and has URLs read. ERR_INVALID with problems. */
 enum err credentials_new(const struct settings *s, struct keysets *keysets,
                          struct problems *ps, struct credentials **out);

@@ -2,18 +2,14 @@
 #include "gateway/credential/keyfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/whole_file.h"
 #include "format/json.h"
 #include "format/openapi.h"
 #include "gateway/trust.h"
@@ -26,8 +22,6 @@ struct keyfile {
     struct api_key *keys;
     size_t count, room;
     struct map *by_id;
-    struct stat seen;  /* st_ino 0: the file was not there */
-    struct stat noted; /* keyfile_note() */
 };
 
 /* ---- the text of a key ---- */
@@ -250,24 +244,19 @@ static bool read_lines(struct keyfile *k, struct str text, struct problems *ps)
     return true;
 }
 
-static void look(struct str path, struct stat *out)
-{
-    if (stat(path.p, out))
-        memset(out, 0, sizeof(*out));
-}
-
 enum err keyfile_load(struct str path, struct problems *ps,
                       struct keyfile **out)
 {
     struct arena *a = arena_new();
     struct keyfile *k = arena_alloc(a, sizeof(*k));
     struct str text = STR("");
+    struct file_mark mark;
     enum err e = ERR_OK;
 
     k->arena = a;
     k->path = arena_copy(a, path);
-    look(k->path, &k->seen);
-    if (k->seen.st_ino)
+    file_mark_take(k->path, &mark);
+    if (mark.s.st_ino)
         e = oas_files.read(oas_files.arg, a, k->path, &text);
     if (e)
         problem_error(ps, path, 0, "cannot be read: %s",
@@ -299,37 +288,6 @@ const struct api_key *keyfile_at(const struct keyfile *k, size_t i)
 {
     must(i < k->count);
     return &k->keys[i];
-}
-
-struct str keyfile_path(const struct keyfile *k)
-{
-    return k->path;
-}
-
-static bool differ(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino != b->st_ino || a->st_dev != b->st_dev ||
-           a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
-           a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
-}
-
-bool keyfile_stale(const struct keyfile *k)
-{
-    struct stat now;
-
-    look(k->path, &now);
-    return differ(&now, &k->seen);
-}
-
-bool keyfile_note(struct keyfile *k)
-{
-    struct stat now;
-    bool first;
-
-    look(k->path, &now);
-    first = differ(&now, &k->noted);
-    k->noted = now;
-    return first;
 }
 
 /* ---- checking ---- */
@@ -416,7 +374,7 @@ enum key_verdict keyfile_check(const struct keyfile *k, struct str text,
     if (!well_formed(text))
         return KEY_MALFORMED;
     digest(text, hash);
-    key = map_get(k->by_id, str_from(text.p + 3, API_KEY_ID));
+    key = k ? map_get(k->by_id, str_from(text.p + 3, API_KEY_ID)) : NULL;
     same = CRYPTO_memcmp(hash, key ? key->hash : nobody, 32) == 0;
     if (!key || !same)
         return KEY_UNKNOWN;
@@ -473,92 +431,8 @@ enum err api_key_write(struct buf *b, const struct api_key *key)
     return buf_char(b, '}');
 }
 
-static enum err said(struct problems *ps, struct str path, const char *what)
-{
-    problem_error(ps, path, 0, "%s: %s", what, strerrordesc_np(errno));
-    return ERR_IO;
-}
-
-/* The lock of a file that is replaced is a file beside it. */
-static int lock_file(struct arena *a, struct str path, struct problems *ps)
-{
-    struct str name = arena_printf(a, "%.*s.lock", STR_ARG(path));
-    int fd = open(name.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    if (fd < 0) {
-        said(ps, name, "cannot be opened");
-        return -1;
-    }
-    while (flock(fd, LOCK_EX)) {
-        if (errno == EINTR)
-            continue;
-        said(ps, name, "cannot be locked");
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static bool write_all(int fd, struct str text)
-{
-    while (text.len) {
-        ssize_t n = write(fd, text.p, text.len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0)
-            text = str_skip(text, (size_t)n);
-    }
-    return true;
-}
-
-/* Who may read the old file may read the new one; a first file belongs to
- * the owner of its folder, which is the gateway's account. */
-static void keep_mode(int fd, const struct stat *old, struct str folder)
-{
-    struct stat place = *old;
-
-    if (!old->st_ino)
-        look(folder, &place);
-    if ((old->st_ino && fchmod(fd, old->st_mode & 0666)) ||
-        (place.st_ino && fchown(fd, place.st_uid, place.st_gid)))
-        errno = 0; /* it stays ours, 0600 */
-}
-
-static enum err replace(struct arena *a, const struct keyfile *k,
-                        struct str text, struct problems *ps)
-{
-    struct str name = arena_printf(a, "%.*s.new", STR_ARG(k->path));
-    size_t slash = str_rfind(k->path, '/');
-    struct str folder = slash < k->path.len
-                            ? arena_copy(a, str_head(k->path, slash + 1))
-                            : STR(".");
-    int fd = open(name.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                  0600);
-    int dir;
-    bool fine;
-
-    if (fd < 0)
-        return said(ps, name, "cannot be written");
-    keep_mode(fd, &k->seen, folder);
-    fine = write_all(fd, text) && !fsync(fd);
-    fine = !close(fd) && fine;
-    if (!fine || rename(name.p, k->path.p)) {
-        enum err e = said(ps, name, "cannot be written");
-
-        unlink(name.p);
-        return e;
-    }
-    dir = open(folder.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0) {
-        (void)fsync(dir);
-        close(dir);
-    }
-    return ERR_OK;
-}
-
-static enum err write_table(struct arena *a, const struct keyfile *k,
-                            const struct api_key *more, struct problems *ps)
+static enum err write_table(const struct keyfile *k, const struct api_key *more,
+                            struct problems *ps)
 {
     struct buf b;
     enum err e = ERR_OK;
@@ -572,16 +446,15 @@ static enum err write_table(struct arena *a, const struct keyfile *k,
     if (e)
         problem_error(ps, k->path, 0, "there is no room for more keys");
     else
-        e = replace(a, k, buf_view(&b), ps);
+        e = whole_file_replace(k->path, buf_view(&b), ps);
     buf_done(&b);
     return e;
 }
 
 /* With the lock held: reads the file, and writes it with more, or with the
  * key of id revoked. */
-static enum err change(struct arena *a, struct str path,
-                       const struct api_key *more, struct str id,
-                       uint64_t now_s, struct problems *ps)
+static enum err change(struct str path, const struct api_key *more,
+                       struct str id, uint64_t now_s, struct problems *ps)
 {
     struct keyfile *k;
     enum err e = keyfile_load(path, ps, &k);
@@ -597,7 +470,7 @@ static enum err change(struct arena *a, struct str path,
             key->revoked_s = now_s;
     }
     if (!e)
-        e = write_table(a, k, more, ps);
+        e = write_table(k, more, ps);
     keyfile_free(k);
     return e;
 }
@@ -605,15 +478,13 @@ static enum err change(struct arena *a, struct str path,
 static enum err locked(struct str path, const struct api_key *more,
                        struct str id, uint64_t now_s, struct problems *ps)
 {
-    struct arena *a = arena_new();
-    int lock = lock_file(a, path, ps);
+    int lock = whole_file_lock(path, ps);
     enum err e = ERR_IO;
 
     if (lock >= 0) {
-        e = change(a, path, more, id, now_s, ps);
+        e = change(path, more, id, now_s, ps);
         close(lock);
     }
-    arena_free(a);
     return e;
 }
 

@@ -66,15 +66,9 @@ void keyfile_free(struct keyfile *k); /* NULL is fine */
 size_t keyfile_count(const struct keyfile *k);
 /* In the file's order. */
 const struct api_key *keyfile_at(const struct keyfile *k, size_t i);
-struct str keyfile_path(const struct keyfile *k);
-/* Whether the file is another one than that was read. */
-bool keyfile_stale(const struct keyfile *k);
-/* The table stays although the file has changed, because it cannot be read:
- * true the first time for this state of the file. */
-bool keyfile_note(struct keyfile *k);
 
 /* *out is set for all but the first two failures. Unknown ids and wrong
- * secrets take the same way. */
+ * secrets take the same way. NULL knows no key. */
 enum key_verdict keyfile_check(const struct keyfile *k, struct str text,
                                const struct key_use *use,
                                const struct api_key **out);

@@ -238,25 +238,6 @@ static void a_broken_file_names_its_line(void **state)
     }
 }
 
-static void a_change_is_seen_and_a_broken_one_said_once(void **state)
-{
-    struct api_key key = { .name = STR("x") };
-    char text[API_KEY_TEXT + 1];
-    struct keyfile *k = load();
-    (void)state;
-
-    assert_false(keyfile_stale(k));
-    api_key_make(a, &key, text);
-    assert_int_equal(keyfile_add(path, &key, &ps), ERR_OK);
-    assert_true(keyfile_stale(k));
-    assert_true(keyfile_note(k));
-    assert_false(keyfile_note(k));
-    keyfile_free(k);
-    k = load();
-    assert_false(keyfile_stale(k));
-    keyfile_free(k);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -268,7 +249,6 @@ int main(void)
         TEST(a_key_is_bound_to_what_it_names),
         TEST(patterns_match_as_written),
         TEST(a_broken_file_names_its_line),
-        TEST(a_change_is_seen_and_a_broken_one_said_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
