@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_active(a, &answer.claims);
     else
         must(!answer.claims.payload);
+    (void)introspection_error_of_kind(a, str_from((const char *)data, size));
     arena_free(a);
     return 0;
 }

@@ -185,7 +185,7 @@ static void remember_refused(struct introspector *t,
 
 /* The breaker
  *
- *   closed -> open     `failures` questions in a row came to nothing
+ *   closed -> open     `failures` questions in a row found it ill
  *   open -> trying     `pause` is over: one question is let through
  *   trying -> closed   it was answered
  *   trying -> open     it was not
@@ -240,8 +240,6 @@ static void went_wrong(struct asking *a, struct str why)
     const struct introspection *server = a->server;
     struct server_state *s = state_of(a->owner, server->id);
 
-    a->owner->counts.failed++;
-    metrics_add(&a->owner->metrics->introspection_failures, 1);
     if (a->trial)
         s->trying = false;
     s->failures++;
@@ -335,18 +333,32 @@ static void is_active(struct asking *a, struct arena *arena,
     token_entry_drop(result.entry);
 }
 
-static void unavailable(struct asking *a, struct str why)
+static void tell_unavailable(struct asking *a, struct str why)
 {
     struct introspected result = { .verdict = INTROSPECT_UNAVAILABLE,
                                    .text = why };
 
+    a->owner->counts.failed++;
+    metrics_add(&a->owner->metrics->introspection_failures, 1);
+    tell(a, &result);
+}
+
+static void unavailable(struct asking *a, struct str why)
+{
     went_wrong(a, why);
+    tell_unavailable(a, why);
+}
+
+static void is_not_active(struct asking *a, uint64_t now_s)
+{
+    struct introspected result = { .verdict = INTROSPECT_INACTIVE };
+
+    remember_refused(a->owner, a->server, a->token, now_s, JWT_OK);
     tell(a, &result);
 }
 
 static void read_answer(struct asking *a, struct str text)
 {
-    struct introspected result = { .verdict = INTROSPECT_INACTIVE };
     struct introspection_answer answer;
     struct arena *arena = arena_new();
     uint64_t now_s = loop_wall_us(a->owner->loop) / 1000000;
@@ -364,9 +376,34 @@ static void read_answer(struct asking *a, struct str text)
         is_active(a, arena, &answer.claims, now_s);
         return;
     }
-    remember_refused(a->owner, a->server, a->token, now_s, JWT_OK);
-    tell(a, &result);
+    is_not_active(a, now_s);
     arena_free(arena);
+}
+
+/* A status but 200. A caller chooses the token, and so may provoke a 400 of
+ * the server, or a 403 of what stands before it: that must not open the breaker
+ * for everybody. */
+static void read_error(struct asking *a, const struct fetch_answer *answer)
+{
+    unsigned status = answer->status;
+    bool ill = status < 400 || status >= 500 || status == 401 ||
+               status == 408 || status == 429;
+    struct str why =
+        arena_printf(a->arena, "it answered %u%s", status,
+                     status == 401 ? ": it does not take our credentials" : "");
+
+    if (ill) {
+        unavailable(a, why);
+        return;
+    }
+    went_well(a);
+    if (status == 400 && introspection_error_of_kind(a->arena, answer->body)) {
+        is_not_active(a, loop_wall_us(a->owner->loop) / 1000000);
+        return;
+    }
+    log_debug("introspection", "%.*s: %.*s", STR_ARG(a->server->name),
+              STR_ARG(why));
+    tell_unavailable(a, why);
 }
 
 static void on_answer(void *arg, const struct fetch_answer *answer)
@@ -377,11 +414,7 @@ static void on_answer(void *arg, const struct fetch_answer *answer)
     if (answer->fail)
         unavailable(a, answer->text);
     else if (answer->status != 200)
-        unavailable(a,
-                    arena_printf(a->arena, "it answered %u%s", answer->status,
-                                 answer->status == 401
-                                     ? ": it does not take our credentials"
-                                     : ""));
+        read_error(a, answer);
     else
         read_answer(a, answer->body);
     free_asking(a);

@@ -61,3 +61,16 @@ enum err introspection_answer_parse(struct arena *a, struct str text,
     *out = answer;
     return ERR_OK;
 }
+
+bool introspection_error_of_kind(struct arena *a, struct str text)
+{
+    struct json_error error;
+    const struct json *name;
+    struct json *o;
+
+    if (json_parse(a, text, &limits, &o, &error) || o->type != JSON_OBJECT)
+        return false;
+    name = json_at(o, "error");
+    return name && name->type == JSON_STRING &&
+           str_eq(name->text, STR("unsupported_token_type"));
+}

@@ -20,4 +20,9 @@ enum err introspection_answer_parse(struct arena *a, struct str text,
                                     struct introspection_answer *out,
                                     const char **why);
 
+/* Whether an error's body says that the server judges no tokens of this kind:
+ * whoever gave it out, it was not this server (oidc-provider says so of signed
+ * ones). */
+bool introspection_error_of_kind(struct arena *a, struct str text);
+
 #endif

@@ -516,6 +516,35 @@ static void a_server_that_keeps_failing_is_left_alone(void **state)
     expect(INTROSPECT_INACTIVE);
 }
 
+static void what_a_caller_can_provoke_is_no_failure_of_the_server(void **state)
+{
+    static const char *const all[] = { "400 Bad", "403 No", "413 Long",
+                                       "414 Long", "422 No" };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        ask("t");
+        assert_non_null(request());
+        reply(all[i], "{\"error\":\"invalid_request\"}");
+        expect(INTROSPECT_UNAVAILABLE);
+    }
+    have("u", "{\"active\":true}");
+    expect(INTROSPECT_ACTIVE);
+}
+
+static void a_token_of_a_kind_it_does_not_judge_is_not_active(void **state)
+{
+    (void)state;
+
+    ask("t");
+    assert_non_null(request());
+    reply("400 Bad", "{\"error\":\"unsupported_token_type\"}");
+    expect(INTROSPECT_INACTIVE);
+    ask("t");
+    expect(INTROSPECT_INACTIVE); /* remembered */
+    assert_null(request());
+}
+
 static void what_is_remembered_outlives_an_outage(void **state)
 {
     (void)state;
@@ -602,6 +631,8 @@ int main(void)
         TEST(answers_that_are_none_say_nothing_of_the_token),
         TEST(too_long_an_answer_is_none),
         TEST(a_server_that_keeps_failing_is_left_alone),
+        TEST(what_a_caller_can_provoke_is_no_failure_of_the_server),
+        TEST(a_token_of_a_kind_it_does_not_judge_is_not_active),
         TEST(what_is_remembered_outlives_an_outage),
         TEST(a_private_address_is_not_asked),
         TEST(settings_that_cannot_be_are_problems),
