@@ -85,6 +85,23 @@ enum err conf_parse_duration_ms(struct str s, uint64_t *ms)
     return e;
 }
 
+enum err conf_parse_ratio(struct str s, uint64_t *millionths)
+{
+    size_t point = str_find(s, '.');
+    struct str places = str_skip(s, point + 1);
+    uint64_t whole, part = 0;
+    enum err e = str_to_u64(str_head(s, point), UINT32_MAX, &whole);
+
+    if (!e && point < s.len)
+        e = str_to_u64(places, 999999, &part);
+    if (e || places.len > 6)
+        return ERR_INVALID;
+    for (size_t i = places.len; i < 6; i++)
+        part *= 10;
+    *millionths = whole * 1000000 + part;
+    return ERR_OK;
+}
+
 enum err conf_parse_bool(struct str s, bool *out)
 {
     if (!str_is(s, "true") && !str_is(s, "false"))
@@ -115,6 +132,18 @@ const char *conf_format_duration_ms(uint64_t ms, char out[CONF_FORMAT_BYTES])
     if (!ms)
         return memcpy(out, "0s", 3);
     return format_unit(ms, duration_units, out);
+}
+
+const char *conf_format_ratio(uint64_t millionths, char out[CONF_FORMAT_BYTES])
+{
+    int n = snprintf(out, CONF_FORMAT_BYTES, "%" PRIu64 ".%06u",
+                     millionths / 1000000, (unsigned)(millionths % 1000000));
+
+    while (out[n - 1] == '0')
+        out[--n] = '\0';
+    if (out[n - 1] == '.')
+        out[n - 1] = '\0';
+    return out;
 }
 
 const char *conf_format_bool(bool value)

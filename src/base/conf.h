@@ -8,6 +8,7 @@
  *   CONF_U64          uint64_t, plain number
  *   CONF_SIZE         uint64_t bytes: 4096, 64k, 10m, 2g (powers of 1024)
  *   CONF_DURATION_MS  uint64_t milliseconds: 250ms, 30s, 5m, 12h, 7d
+ *   CONF_RATIO        uint64_t millionths: 0, 0.25, 1; six places at most
  *   CONF_STRING       struct str
  *   CONF_ENUM         int, index into choices[]
  *   CONF_STRINGS      struct conf_strings
@@ -25,6 +26,7 @@ enum conf_type {
     CONF_U64,
     CONF_SIZE,
     CONF_DURATION_MS,
+    CONF_RATIO,
     CONF_STRING,
     CONF_ENUM,
     CONF_STRINGS,
@@ -46,7 +48,7 @@ struct conf_field {
     const char *name;
     enum conf_type type;
     size_t at;         /* offsetof */
-    uint64_t min, max; /* U64, SIZE, DURATION_MS; max 0: no upper bound */
+    uint64_t min, max; /* of what is a uint64_t; max 0: no upper bound */
     const char *def;   /* as it would be written; NULL: zero, empty, false */
     const char *const *choices;      /* ENUM: names, NULL at the end */
     const struct conf_field *fields; /* SECTION, SECTIONS */
@@ -63,12 +65,14 @@ struct conf_field {
  * be upper case; a duration has a unit unless it is 0. */
 enum err conf_parse_size(struct str s, uint64_t *bytes);
 enum err conf_parse_duration_ms(struct str s, uint64_t *ms);
+enum err conf_parse_ratio(struct str s, uint64_t *millionths);
 enum err conf_parse_bool(struct str s, bool *out); /* "true", "false" */
 
 /* And back, with the largest unit that loses nothing. Return out. */
 #define CONF_FORMAT_BYTES 24
 const char *conf_format_size(uint64_t bytes, char out[CONF_FORMAT_BYTES]);
 const char *conf_format_duration_ms(uint64_t ms, char out[CONF_FORMAT_BYTES]);
+const char *conf_format_ratio(uint64_t millionths, char out[CONF_FORMAT_BYTES]);
 const char *conf_format_bool(bool value);
 
 /* Typing errors between two names: letters added, left out, replaced, or

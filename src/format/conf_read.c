@@ -60,6 +60,8 @@ static const char *kind_of(const struct conf_field *f)
         return "a size such as 4096, 64k or 10m";
     case CONF_DURATION_MS:
         return "a duration such as 250ms, 30s or 5m";
+    case CONF_RATIO:
+        return "a ratio such as 0.01";
     case CONF_STRING:
         return "a text";
     case CONF_STRINGS:
@@ -82,6 +84,8 @@ static void format_number(const struct conf_field *f, uint64_t n,
         conf_format_size(n, out);
     else if (f->type == CONF_DURATION_MS)
         conf_format_duration_ms(n, out);
+    else if (f->type == CONF_RATIO)
+        conf_format_ratio(n, out);
     else
         snprintf(out, CONF_FORMAT_BYTES, "%" PRIu64, n);
 }
@@ -168,6 +172,8 @@ static bool set_number(const struct source *s, const struct conf_field *f,
         e = conf_parse_size(text, &n);
     else if (f->type == CONF_DURATION_MS)
         e = conf_parse_duration_ms(text, &n);
+    else if (f->type == CONF_RATIO)
+        e = conf_parse_ratio(text, &n);
     else
         e = str_to_u64(text, UINT64_MAX, &n);
     if (!e && within(f, n)) {
@@ -205,6 +211,7 @@ static bool set_text(const struct source *s, const struct conf_field *f,
     case CONF_U64:
     case CONF_SIZE:
     case CONF_DURATION_MS:
+    case CONF_RATIO:
         return set_number(s, f, text, at);
     case CONF_STRING:
         *(struct str *)at = arena_copy(s->r->a, text);
@@ -497,6 +504,7 @@ static void set_empty(const struct conf_field *f, void *at)
     case CONF_U64:
     case CONF_SIZE:
     case CONF_DURATION_MS:
+    case CONF_RATIO:
         *(uint64_t *)at = 0;
         break;
     case CONF_STRING:

@@ -51,6 +51,8 @@ static void add_number(struct writer *w, const struct conf_field *f, uint64_t n)
         add(w, conf_format_size(n, text));
     else if (f->type == CONF_DURATION_MS)
         add(w, conf_format_duration_ms(n, text));
+    else if (f->type == CONF_RATIO)
+        add(w, conf_format_ratio(n, text));
     else
         add_u64(w, n);
 }
@@ -117,7 +119,7 @@ static bool is_unset(const struct conf_field *f, const void *at)
     if (f->type == CONF_STRING)
         return !((const struct str *)at)->p;
     return (f->type == CONF_U64 || f->type == CONF_SIZE ||
-            f->type == CONF_DURATION_MS) &&
+            f->type == CONF_DURATION_MS || f->type == CONF_RATIO) &&
            *(const uint64_t *)at == 0 && f->min > 0;
 }
 
@@ -153,6 +155,7 @@ static void show_value(struct writer *w, const struct conf_field *f,
     case CONF_U64:
     case CONF_SIZE:
     case CONF_DURATION_MS:
+    case CONF_RATIO:
         add_number(w, f, *(const uint64_t *)at);
         break;
     case CONF_STRING:
@@ -229,6 +232,8 @@ static const char *type_name(enum conf_type type)
         return "size";
     case CONF_DURATION_MS:
         return "duration";
+    case CONF_RATIO:
+        return "ratio";
     case CONF_STRING:
         return "text";
     case CONF_ENUM:
@@ -283,7 +288,7 @@ static void add_allowed(struct writer *w, const struct conf_field *f)
         add_char(w, '`');
     }
     if (f->type != CONF_U64 && f->type != CONF_SIZE &&
-        f->type != CONF_DURATION_MS)
+        f->type != CONF_DURATION_MS && f->type != CONF_RATIO)
         return;
     if (f->max) {
         add_number(w, f, f->min);

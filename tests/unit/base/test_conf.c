@@ -48,6 +48,40 @@ static void durations_have_units(void **state)
     assert_duration("7d", 604800000);
 }
 
+static void ratios_have_six_places(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t millionths;
+    } good[] = {
+        { "0", 0 },         { "1", 1000000 },   { "0.25", 250000 },
+        { "0.000001", 1 },  { "1.0", 1000000 }, { "0.100000", 100000 },
+        { "3.5", 3500000 },
+    };
+    static const char *const bad[] = { "",      ".5",  "1.",        "-1",
+                                       "1e-3",  "0,5", "0.0000001", "5%",
+                                       "1.2.3", "0x1", " 1" };
+    char text[CONF_FORMAT_BYTES];
+    uint64_t n;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_int_equal(conf_parse_ratio(str_z(good[i].text), &n), ERR_OK);
+        assert_int_equal(n, good[i].millionths);
+        conf_format_ratio(n, text);
+        assert_int_equal(conf_parse_ratio(str_z(text), &n), ERR_OK);
+        assert_int_equal(n, good[i].millionths);
+    }
+    n = 7;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(conf_parse_ratio(str_z(bad[i]), &n), ERR_INVALID);
+    assert_int_equal(n, 7);
+    assert_string_equal(conf_format_ratio(0, text), "0");
+    assert_string_equal(conf_format_ratio(1000000, text), "1");
+    assert_string_equal(conf_format_ratio(50000, text), "0.05");
+    assert_string_equal(conf_format_ratio(10000000, text), "10");
+}
+
 static void other_forms_are_refused(void **state)
 {
     static const char *const sizes[] = { "",    "k",  "1kb", "1.5m", "-1",
@@ -137,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_powers_of_1024),
         cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(ratios_have_six_places),
         cmocka_unit_test(other_forms_are_refused),
         cmocka_unit_test(what_is_formatted_reads_back),
         cmocka_unit_test(typing_errors_are_counted),
