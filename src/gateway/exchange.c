@@ -13,6 +13,7 @@
 #include "gateway/forwarding.h"
 #include "gateway/proxy.h"
 #include "gateway/streams.h"
+#include "gateway/tracing.h"
 #include "gateway/tunnel.h"
 #include "gateway/worker.h"
 #include "http/grpc.h"
@@ -436,6 +437,8 @@ static void on_request(struct http_stream *s)
     x->tls = http_conn_tls(s->conn) != NULL;
     identify(x);
     forwarding_client(x, x->worker->snapshot->trusted_proxies);
+    if (x->worker->snapshot->tracing)
+        tracing_begin(x);
     refused = read_target(x);
     if (refused) {
         exchange_refuse(x, refused);

@@ -596,6 +596,8 @@ static void load_rest(struct load *l)
         l->out->via = arena_printf(l->a, "1.1 %.*s", STR_ARG(g->via));
     if (g->via.len)
         l->out->via_2 = arena_printf(l->a, "2.0 %.*s", STR_ARG(g->via));
+    if (g->tracing.propagation != TRACE_PASS)
+        l->out->tracing = &g->tracing;
 }
 
 /* Undoes a load that failed: what was compiled anew goes. */

@@ -83,6 +83,16 @@ struct cors_conf {
     uint64_t max_age_ms;
 };
 
+enum trace_propagation { TRACE_PASS, TRACE_W3C };
+enum trace_from { TRACE_FROM_ALL, TRACE_FROM_TRUSTED, TRACE_FROM_NOBODY };
+enum { TRACE_SAMPLE_ALL = 1000000 };
+
+struct tracing_conf {
+    int propagation; /* enum trace_propagation */
+    int from;        /* enum trace_from: whose traces are continued */
+    uint64_t sample; /* of TRACE_SAMPLE_ALL calls that begin a trace */
+};
+
 struct gateway_conf {
     struct conf_list listeners; /* struct listener_conf */
     struct conf_list apis;      /* struct api_conf */
@@ -133,6 +143,7 @@ struct gateway_conf {
         uint64_t sample; /* of 1,000 calls */
     } explain;
     struct events_conf events;
+    struct tracing_conf tracing;
     struct {
         struct str file;   /* empty: off; "-": stdout */
         struct str format; /* json, common, or a format string */

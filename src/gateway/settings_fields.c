@@ -590,6 +590,37 @@ static const struct conf_field access_log_fields[] = {
     { 0 },
 };
 
+/* ---- gateway.tracing ---- */
+
+static const char *const propagation_names[] = { "none", "w3c", NULL };
+static const char *const trace_from_names[] = { "all", "trusted_proxies",
+                                                "none", NULL };
+
+static const struct conf_field tracing_fields[] = {
+    { .name = "propagation",
+      .type = CONF_ENUM,
+      .at = offsetof(struct tracing_conf, propagation),
+      .choices = propagation_names,
+      .help = "w3c: a call without a valid traceparent (W3C Trace Context) "
+              "begins a trace, and its backend is told which. none: fields "
+              "of traces are passed on as they came." },
+    { .name = "continue",
+      .type = CONF_ENUM,
+      .at = offsetof(struct tracing_conf, from),
+      .choices = trace_from_names,
+      .help = "Whose traces are continued. What others send is replaced: a "
+              "traceparent decides whether calls are recorded here and in "
+              "the backends." },
+    { .name = "sample",
+      .type = CONF_RATIO,
+      .at = offsetof(struct tracing_conf, sample),
+      .max = TRACE_SAMPLE_ALL,
+      .def = "1",
+      .help = "The share of calls that begin a trace which is sampled. For a "
+              "trace that is continued, who began it has decided." },
+    { 0 },
+};
+
 /* ---- gateway ---- */
 
 static const char *const default_security_names[] = { "open", "oauth2",
@@ -793,6 +824,11 @@ static const struct conf_field gateway_fields[] = {
       .fields = events_fields,
       .help = "An event for each call: who called what, what came of it, how "
               "long it took." },
+    { .name = "tracing",
+      .type = CONF_SECTION,
+      .at = GATEWAY(tracing),
+      .fields = tracing_fields,
+      .help = "Traces of calls over several services." },
     { .name = "access_log",
       .type = CONF_SECTION,
       .fields = access_log_fields,

@@ -26,6 +26,7 @@ struct snapshot {
     struct trust *trusted_proxies;
     struct access_log_format *log_format; /* NULL: off */
     bool log_wants_reply;
+    const struct tracing_conf *tracing; /* NULL: off */
     struct access_file *log_file;
     /* What new connections of a listener get, by the listener's id. */
     struct http_server **servers;
