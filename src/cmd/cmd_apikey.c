@@ -1,7 +1,7 @@
 /* cmd_apikey.c - making, showing and revoking API keys.
  *
- * They work on the file of keys, whether or not a gateway runs; one that runs
- * sees the change within a second.
+ * They work on the files in the gateway's state folder, whether or not one
+ * runs; one that runs sees the change within a second.
  */
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/local_tool.h"
+#include "gateway/credential/key_signers.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/trust.h"
 #include "http/h1_chars.h"
@@ -55,30 +56,53 @@ static const struct option new_options[] = {
     { .name = "expires",
       .value = "TIME",
       .help = "from now: 12h, 30d. Default: never" },
+    { .name = "signed",
+      .help = "a signed key (JWT): it is kept nowhere, and taken by\n"
+              "all gateways with the same gateway.api_keys.key" },
     PLACE,
     { 0 },
 };
 
 static const struct option place_options[] = { PLACE, { 0 } };
 
+static const struct option revoke_options[] = {
+    { .name = "signed",
+      .help = "the ids are those (jti) of signed keys, whatever they\n"
+              "look like" },
+    PLACE,
+    { 0 },
+};
+
 /* ---- where ---- */
 
-static int find_file(const struct cmd *cmd, struct arena *a,
-                     const struct arguments *args, struct str *path)
+struct place {
+    struct str file; /* of keys */
+    struct str folder;
+    struct api_keys_conf conf;
+};
+
+/* signed_: what is wanted lies not in the file of keys. */
+static int find_place(const struct cmd *cmd, struct arena *a,
+                      const struct arguments *args, bool signed_,
+                      struct place *out)
 {
     struct settings settings;
-    struct str folder;
     int status;
 
-    *path = str_z(arguments_get(args, "file", NULL));
-    if (path->len)
+    *out = (struct place) { .file = str_z(arguments_get(args, "file", NULL)) };
+    if (out->file.len && signed_)
+        return cmd_usage(cmd, "--file is for keys that are not signed");
+    if (out->file.len)
         return CMD_OK;
-    status = local_tool_folder(cmd, a, args, &settings, &folder);
+    status = local_tool_folder(cmd, a, args, &settings, &out->folder);
     if (status != CMD_OK)
         return status;
-    *path = settings.gateway.api_keys.file;
-    if (!path->len)
-        *path = arena_printf(a, "%.*s/apikeys", STR_ARG(folder));
+    out->conf = settings.gateway.api_keys;
+    if (!out->conf.issuer.len)
+        out->conf.issuer = STR("tollgate/apikey");
+    out->file = out->conf.file;
+    if (!out->file.len)
+        out->file = arena_printf(a, "%.*s/apikeys", STR_ARG(out->folder));
     return CMD_OK;
 }
 
@@ -186,25 +210,70 @@ static void print_new(const struct arguments *args, const struct api_key *key,
     buf_done(&b);
 }
 
+static int new_filed(struct arena *a, const struct arguments *args,
+                     const struct place *place, struct api_key *key,
+                     struct problems *ps)
+{
+    char text[API_KEY_TEXT + 1];
+
+    api_key_make(a, key, text);
+    if (keyfile_add(place->file, key, ps))
+        return show_problems(ps);
+    print_new(args, key, text, place->file);
+    return CMD_OK;
+}
+
+static void print_signed(const struct arguments *args,
+                         const struct api_key *key, struct str text)
+{
+    if (arguments_get(args, "json", NULL)) {
+        printf("{\"apikey\":\"%.*s\",\"id\":\"%.*s\"", STR_ARG(text),
+               STR_ARG(key->id));
+        if (key->expires_s)
+            printf(",\"expires\":%llu", (unsigned long long)key->expires_s);
+        printf("}\n");
+        return;
+    }
+    printf("%.*s\n", STR_ARG(text));
+    fflush(stdout);
+    fprintf(stderr,
+            "The key is kept nowhere. Its id is %.*s: note it down, `tollgate "
+            "apikey revoke`\nwants it, or the whole key.\n",
+            STR_ARG(key->id));
+}
+
+static int new_signed(const struct cmd *cmd, struct arena *a,
+                      const struct arguments *args, const struct place *place,
+                      struct api_key *key, struct problems *ps)
+{
+    struct signing_key with;
+    struct str text;
+
+    if (key_signers_own(a, &place->conf, place->folder, ps, &with))
+        return show_problems(ps);
+    signed_key_name(a, key);
+    if (signed_key_sign(a, &with, key, place->conf.issuer, &text))
+        return cmd_failed(cmd, "a signed key has no room for so much; name "
+                               "fewer APIs, addresses or pages");
+    print_signed(args, key, text);
+    return CMD_OK;
+}
+
 static int run_new(const struct cmd *cmd, const struct arguments *args)
 {
     struct arena *a = arena_new();
+    bool signed_ = arguments_get(args, "signed", NULL);
     struct api_key key = { 0 };
-    char text[API_KEY_TEXT + 1];
     struct problems ps;
-    struct str path;
+    struct place place;
     int status = read_key(cmd, a, args, clock_wall_us() / 1000000, &key);
 
     problems_init(&ps, a);
     if (status == CMD_OK)
-        status = find_file(cmd, a, args, &path);
-    if (status == CMD_OK) {
-        api_key_make(a, &key, text);
-        if (keyfile_add(path, &key, &ps))
-            status = show_problems(&ps);
-        else
-            print_new(args, &key, text, path);
-    }
+        status = find_place(cmd, a, args, signed_, &place);
+    if (status == CMD_OK)
+        status = signed_ ? new_signed(cmd, a, args, &place, &key, &ps)
+                         : new_filed(a, args, &place, &key, &ps);
     arena_free(a);
     return status;
 }
@@ -213,7 +282,8 @@ const struct cmd cmd_apikey_new = {
     .name = "apikey new",
     .summary = "make an API key, and print it once",
     .help = "Only the hash of a key is kept, so a key that was lost is revoked "
-            "and made anew.",
+            "and made\nanew. Of a signed one nothing is kept: what it may do "
+            "stands in it.",
     .options = new_options,
     .run = run_new,
 };
@@ -268,11 +338,11 @@ static int run_list(const struct cmd *cmd, const struct arguments *args)
     uint64_t now_s = clock_wall_us() / 1000000;
     struct keyfile *keys = NULL;
     struct problems ps;
-    struct str path;
-    int status = find_file(cmd, a, args, &path);
+    struct place place;
+    int status = find_place(cmd, a, args, false, &place);
 
     problems_init(&ps, a);
-    if (status == CMD_OK && keyfile_load(path, &ps, &keys))
+    if (status == CMD_OK && keyfile_load(place.file, &ps, &keys))
         status = show_problems(&ps);
     for (size_t i = 0; keys && i < keyfile_count(keys); i++) {
         if (arguments_get(args, "json", NULL))
@@ -284,7 +354,7 @@ static int run_list(const struct cmd *cmd, const struct arguments *args)
         fprintf(stderr,
                 "There are no keys in %.*s. `tollgate apikey new "
                 "--name NAME` makes one.\n",
-                STR_ARG(path));
+                STR_ARG(place.file));
     keyfile_free(keys);
     arena_free(a);
     return status;
@@ -293,46 +363,101 @@ static int run_list(const struct cmd *cmd, const struct arguments *args)
 const struct cmd cmd_apikey_list = {
     .name = "apikey list",
     .summary = "the API keys there are, without their secrets",
+    .help = "Signed keys are kept nowhere, so they are not among them.",
     .options = place_options,
     .run = run_list,
 };
 
 /* ---- revoke ---- */
 
-/* Who has the whole key at hand may give that. */
-static struct str id_of(const char *word)
+static int revoke_filed(const struct cmd *cmd, const struct place *place,
+                        struct str id, uint64_t now_s, struct problems *ps)
 {
-    struct str s = str_z(word);
+    enum err e = keyfile_revoke(place->file, id, now_s, ps);
 
-    return s.len == API_KEY_TEXT && str_starts(s, STR("tg_"))
-               ? str_from(word + 3, API_KEY_ID)
-               : s;
+    if (e == ERR_NOT_FOUND)
+        return cmd_failed(cmd,
+                          "there is no key %.*s in %.*s; `tollgate apikey "
+                          "list` shows the ids; of a signed key, give the "
+                          "whole key, or --signed and its id",
+                          STR_ARG(str_head(id, 64)), STR_ARG(place->file));
+    return e ? show_problems(ps) : CMD_OK;
+}
+
+/* Id and end of a whole key. Its signature is not looked at: who may write the
+ * file may take back any id. */
+static bool read_whole(struct arena *a, struct str text, struct str *id,
+                       uint64_t *expires_s)
+{
+    const char *what;
+    struct jwt t;
+
+    if (jwt_parse(a, text, 64 * 1024, &t, &what) || !t.jti.len)
+        return false;
+    *id = t.jti;
+    if (t.exp.set && t.exp.ms > 0)
+        *expires_s = (uint64_t)(t.exp.ms + 999) / 1000;
+    return true;
+}
+
+static int revoke_signed(const struct cmd *cmd, struct arena *a,
+                         const struct place *place, struct str word,
+                         uint64_t now_s, struct problems *ps)
+{
+    struct str path = key_signers_revoked(a, &place->conf, place->folder);
+    struct str id = word;
+    uint64_t expires_s = 0;
+    enum err e;
+
+    if (signed_key_looks(word) && !read_whole(a, word, &id, &expires_s))
+        return cmd_failed(cmd, "this is no signed key, or it has no id (jti); "
+                               "give the whole key, or its id alone");
+    e = revoked_add(path, id, expires_s, now_s, ps);
+    if (e == ERR_LIMIT)
+        return cmd_failed(cmd, "no key has an id like this");
+    if (e)
+        return show_problems(ps);
+    fprintf(stderr,
+            "Signed keys with the id %.*s are refused from now on; they are "
+            "listed in\n%.*s.\n",
+            STR_ARG(str_head(id, 64)), STR_ARG(path));
+    return CMD_OK;
+}
+
+/* Ids of the file have ten characters, and its keys begin with tg_; whoever
+ * has the whole key at hand may give that. */
+static int revoke_one(const struct cmd *cmd, struct arena *a,
+                      const struct arguments *args, struct str word,
+                      struct problems *ps)
+{
+    uint64_t now_s = clock_wall_us() / 1000000;
+    bool filed = word.len == API_KEY_TEXT && str_starts(word, STR("tg_"));
+    bool signed_ = arguments_get(args, "signed", NULL) ||
+                   (!filed && word.len != API_KEY_ID);
+    struct place place;
+    int status = find_place(cmd, a, args, signed_, &place);
+
+    if (status != CMD_OK)
+        return status;
+    if (signed_)
+        return revoke_signed(cmd, a, &place, word, now_s, ps);
+    return revoke_filed(cmd, &place,
+                        filed ? str_from(word.p + 3, API_KEY_ID) : word, now_s,
+                        ps);
 }
 
 static int run_revoke(const struct cmd *cmd, const struct arguments *args)
 {
     struct arena *a = arena_new();
-    uint64_t now_s = clock_wall_us() / 1000000;
     struct problems ps;
-    struct str path;
-    int status;
+    int status = args->word_count
+                     ? CMD_OK
+                     : cmd_usage(cmd, "say which: `tollgate apikey list` shows "
+                                      "the ids");
 
     problems_init(&ps, a);
-    status = args->word_count ? find_file(cmd, a, args, &path)
-                              : cmd_usage(cmd, "say which: `tollgate apikey "
-                                               "list` shows the ids");
-    for (size_t i = 0; i < args->word_count && status == CMD_OK; i++) {
-        struct str id = id_of(args->words[i]);
-        enum err e = keyfile_revoke(path, id, now_s, &ps);
-
-        if (e == ERR_NOT_FOUND)
-            status = cmd_failed(cmd,
-                                "there is no key %.*s in %.*s; `tollgate "
-                                "apikey list` shows the ids",
-                                STR_ARG(str_head(id, 64)), STR_ARG(path));
-        else if (e)
-            status = show_problems(&ps);
-    }
+    for (size_t i = 0; i < args->word_count && status == CMD_OK; i++)
+        status = revoke_one(cmd, a, args, str_z(args->words[i]), &ps);
     arena_free(a);
     return status;
 }
@@ -341,7 +466,9 @@ const struct cmd cmd_apikey_revoke = {
     .name = "apikey revoke",
     .words = "ID…",
     .summary = "take API keys back",
-    .help = "A running gateway refuses them within a second.",
-    .options = place_options,
+    .help = "An ID is that of a key of the file, or of a signed key (its jti); "
+            "or it is the\nwhole key. A running gateway refuses them within a "
+            "second.",
+    .options = revoke_options,
     .run = run_revoke,
 };

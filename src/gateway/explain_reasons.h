@@ -108,7 +108,23 @@ REASON(TOKEN_KIND, "token_kind",
 
 REASON(KEY_GOOD, "key_good", "the API key %s is good", NULL)
 REASON(KEY_MALFORMED, "key_malformed", "this is not the form of an API key",
-       "send the key as `tollgate apikey new` printed it, whole")
+       "send the key as `tollgate apikey new` printed it, whole; signed keys "
+       "longer than gateway.authentication.token_size are refused")
+REASON(KEY_SIGNATURE, "key_signature",
+       "the API key was signed by nobody whose keys are taken here",
+       "send a key of this gateway, unchanged; whose keys are taken else, "
+       "gateway.api_keys.issuers says")
+REASON(KEY_TYPE, "key_type",
+       "this is a signed token, but of another kind than an API key",
+       "send an API key: `tollgate apikey new --signed` makes one; access "
+       "tokens go where the document asks for a token")
+REASON(KEY_CLAIM, "key_claim",
+       "the signed API key lacks a claim, or has one in a wrong form",
+       "send a key with jti and token_type \"apiKey\", whose lists are as the "
+       "manual has them")
+REASON(KEY_NOT_YET, "key_not_yet", "the API key is not good yet (nbf)",
+       "wait until then, or compare the clocks of who signed it and of the "
+       "gateway")
 REASON(KEY_UNKNOWN, "key_unknown", "nobody knows this API key",
        "send a key of this gateway; `tollgate apikey new` makes one")
 REASON(KEY_REVOKED, "key_revoked", "the API key %s was revoked",

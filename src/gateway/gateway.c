@@ -14,7 +14,7 @@
 #include "gateway/policy/authenticate.h"
 
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
-enum { SLOW_LINE = 256 };   /* passwords that wait */
+enum { SLOW_LINE = 256 };        /* passwords that wait */
 enum { EVENTS_CLOSE_MS = 2000 }; /* to hand over what is left */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
@@ -40,8 +40,10 @@ static void look_keys(struct timer *t)
     struct gateway *g =
         (struct gateway *)((char *)t - offsetof(struct gateway, keys_timer));
 
-    if (g->credentials)
+    if (g->credentials) {
         look_file(g, &g->credentials->keys);
+        look_file(g, &g->credentials->signers.revoked);
+    }
     if (g->counters)
         look_counters(g);
     timer_set(g->main, t, loop_now_ms(g->main) + KEYS_LOOK_MS);
@@ -727,7 +729,7 @@ enum err gateway_check(struct arena *a, const struct settings *s,
     struct policies *policies;
 
     check_settings(s, ps);
-    if (credentials_new(s, keysets, ps, &credentials)) {
+    if (credentials_new(s, keysets, false, ps, &credentials)) {
         keysets_free(keysets);
         return ERR_INVALID;
     }

@@ -57,6 +57,7 @@ static uint64_t credential_files(uint64_t h, const struct gateway_conf *g)
         h = hash_file(h, c->token_file);
         h = hash_tls(h, &c->tls);
     }
+    h = hash_file(h, g->api_keys.key);
     return hash_tls(h, &g->outbound.tls);
 }
 
@@ -129,7 +130,7 @@ static void load_credentials(struct load *l)
     if (g->credentials && g->credentials_content == l->conf_content)
         l->credentials = credentials_ref(g->credentials);
     else
-        (void)credentials_new(l->s, g->keysets, l->ps, &l->credentials);
+        (void)credentials_new(l->s, g->keysets, true, l->ps, &l->credentials);
     if (g->policies && g->credentials_content == l->conf_content)
         l->policies = policies_ref(g->policies);
     else

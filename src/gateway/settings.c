@@ -266,6 +266,14 @@ static void resolve_paths(const struct reader *r, struct settings *s)
     resolve_tokens(r, g);
     resolve_named(r, "gateway.policies", &g->policies);
     resolve_named(r, "gateway.api_keys.file", &g->api_keys.file);
+    resolve_named(r, "gateway.api_keys.key", &g->api_keys.key);
+    resolve_named(r, "gateway.api_keys.revoked", &g->api_keys.revoked);
+    for (size_t i = 0; i < g->api_keys.issuers.count; i++) {
+        struct key_issuer_conf *k = g->api_keys.issuers.items;
+
+        resolve(r, &k[i].certificate);
+        resolve(r, &k[i].jwks);
+    }
     resolve_named(r, "gateway.backend_jwt.key", &g->backend_jwt.key);
     resolve_named(r, "gateway.authentication.certificate_ca",
                   &g->authentication.certificate_ca);

@@ -1,12 +1,17 @@
 /* api_key.c - API keys in a header, a query parameter or a cookie.
  *
- * The table of keys is read afresh within a second of a change of its file;
- * what a call needs of its key is copied, so no call holds a table.
+ * Those of the file are looked up by their hash: the table is read afresh
+ * within a second of a change of its file, and what a call needs of its key is
+ * copied, so no call holds a table. Signed ones are verified once by a thread,
+ * and remembered with what they are bound to, which is judged for each call.
  */
 #include "gateway/credential/credential.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/credential/token_cache.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+
+enum { FAILURE_S = 60 };
 
 struct place {
     enum oas_in in;
@@ -197,6 +202,38 @@ static const struct str *kept(struct exchange *x, struct str text)
     return out;
 }
 
+static struct key_use use_of(struct exchange *x, const struct key_conf *k)
+{
+    return (struct key_use) {
+        .api = k->api,
+        .version = k->version,
+        .ip = x->client.ip,
+        .referer = message_value(&x->s.request, FIELD_REFERER),
+        .now_s = loop_wall_us(x->worker->loop) / 1000000,
+    };
+}
+
+static enum finding good(struct auth_run *run, const struct caller *c)
+{
+    run->found = c;
+    explain_note(&run->x->explain, EXPLAIN_KEY, EXPLAIN_PASSED, REASON_KEY_GOOD,
+                 0, &c->token_id);
+    return FOUND_GOOD;
+}
+
+/* detail: memory of the call, or NULL. */
+static enum finding bad(struct auth_run *run, enum explain_reason reason,
+                        const struct refusal *refusal, const struct str *detail)
+{
+    explain_note(&run->x->explain, EXPLAIN_KEY, EXPLAIN_REFUSED, reason, 0,
+                 detail);
+    run->refusal = refusal;
+    run->error = run->error_text = NULL;
+    return FOUND_BAD;
+}
+
+/* ---- keys of the file ---- */
+
 static const struct caller *caller_of(struct exchange *x,
                                       const struct api_key *key)
 {
@@ -226,28 +263,204 @@ static enum finding judge(struct auth_run *run, const struct key_conf *k,
 {
     struct exchange *x = run->x;
     const struct api_key *key = NULL;
-    struct key_use use = {
-        .api = k->api,
-        .version = k->version,
-        .ip = x->client.ip,
-        .referer = message_value(&x->s.request, FIELD_REFERER),
-        .now_s = loop_wall_us(x->worker->loop) / 1000000,
-    };
+    struct key_use use = use_of(x, k);
     enum key_verdict v =
         keyfile_check(credentials_keys(k->credentials), text, &use, &key);
 
-    if (v == KEY_GOOD) {
-        run->found = caller_of(x, key);
-        explain_note(&x->explain, EXPLAIN_KEY, EXPLAIN_PASSED, REASON_KEY_GOOD,
-                     0, &run->found->id);
-        return FOUND_GOOD;
-    }
-    explain_note(&x->explain, EXPLAIN_KEY, EXPLAIN_REFUSED, verdicts[v].reason,
-                 0, key ? kept(x, key->id) : NULL);
-    run->refusal = verdicts[v].refusal;
-    run->error = run->error_text = NULL;
-    return FOUND_BAD;
+    if (v == KEY_GOOD)
+        return good(run, caller_of(x, key));
+    return bad(run, verdicts[v].reason, verdicts[v].refusal,
+               key ? kept(x, key->id) : NULL);
 }
+
+/* Good keys pass whatever the address did; guesses are counted, and answered
+ * alike once there were too many. */
+static enum finding check_filed(struct auth_run *run, const struct key_conf *k,
+                                struct str text)
+{
+    enum finding f = judge(run, k, text);
+
+    if (f == FOUND_BAD && credential_may_try(run))
+        credential_failed(run);
+    return f;
+}
+
+/* ---- signed keys ---- */
+
+/* What is remembered of one beside its caller. */
+struct signed_key {
+    struct api_key key;
+    uint64_t revoked; /* number of the table that revoked_s is of */
+};
+
+static enum explain_reason reason_of(enum jwt_fault f)
+{
+    switch (f) {
+    case JWT_EXPIRED:
+        return REASON_KEY_EXPIRED;
+    case JWT_NOT_YET:
+        return REASON_KEY_NOT_YET;
+    case JWT_WRONG_TYPE:
+        return REASON_KEY_TYPE;
+    case JWT_MALFORMED:
+    case JWT_TOO_LONG:
+    case JWT_CRITICAL:
+        return REASON_KEY_MALFORMED;
+    case JWT_MISSING_CLAIM:
+        return REASON_KEY_CLAIM;
+    default:
+        return REASON_KEY_SIGNATURE;
+    }
+}
+
+/* Apart from the failures of tokens: the same text may be sent as both. */
+static uint64_t failure_version(const struct key_signers *s)
+{
+    return key_signers_version(s) | 1ull << 63;
+}
+
+static enum finding failed(struct auth_run *run, enum explain_reason reason,
+                           const struct str *detail)
+{
+    credential_failed(run);
+    return bad(run, reason, &refusal_invalid, detail);
+}
+
+/* The name that limits go by: of who got the keys, so that getting more of
+ * them gets nobody more calls. */
+static struct str holder_of(struct arena *a, const struct jwt *t,
+                            const struct api_key *key)
+{
+    struct str uuid =
+        json_str(json_at(json_at(t->payload, "application"), "uuid"));
+
+    return arena_printf(a, "%.*s|%.*s", STR_ARG(t->iss),
+                        STR_ARG(uuid.len ? uuid : key->name));
+}
+
+static struct token_entry *remember(struct worker *w, struct arena *a,
+                                    const struct jwt *t,
+                                    const struct key_signer *by,
+                                    const struct api_key *key)
+{
+    struct token_entry *e = token_cache_add(w->tokens, t->jws.token, a);
+    struct signed_key *more = arena_alloc(a, sizeof(*more));
+
+    more->key = *key;
+    e->more = more;
+    e->source = by->id;
+    e->version = key_signer_version(by);
+    e->until_s = key->expires_s;
+    e->caller = (struct caller) {
+        .kind = CALLER_API_KEY,
+        .id = holder_of(a, t, key),
+        .application = key->name,
+        .user = key->owner,
+        .issuer = t->iss,
+        .scopes = key->scopes.items,
+        .scope_count = key->scopes.count,
+        .claims = t->payload,
+        .tier = key->tier,
+        .expires_s = key->expires_s,
+        .issued_s = key->created_s,
+        .token_id = key->id,
+    };
+    return e;
+}
+
+/* Of a key whose signature is good: may it be used so? */
+static enum finding judge_signed(struct auth_run *run, const struct key_conf *k,
+                                 struct token_entry *e)
+{
+    const struct revoked *now = key_signers_now(&k->credentials->signers);
+    struct key_use use = use_of(run->x, k);
+    struct signed_key *s = e->more;
+    enum key_verdict v;
+
+    if (now && s->revoked != revoked_number(now)) {
+        s->revoked = revoked_number(now);
+        s->key.revoked_s = revoked_has(now, s->key.id) ? use.now_s : 0;
+    }
+    token_entry_hold(e);
+    arena_defer(run->x->s.arena, token_entry_drop, e);
+    v = api_key_judge(&s->key, &use);
+    if (v == KEY_GOOD)
+        return good(run, &e->caller);
+    if (verdicts[v].refusal == &refusal_invalid)
+        return failed(run, verdicts[v].reason, &s->key.id);
+    return bad(run, verdicts[v].reason, verdicts[v].refusal, &s->key.id);
+}
+
+/* One that this thread has not seen. a: its own, which a good one keeps. */
+static enum explain_reason verify(const struct key_conf *k, struct arena *a,
+                                  struct str text, uint64_t now_s,
+                                  struct jwt *t, const struct key_signer **by,
+                                  struct api_key *key)
+{
+    const struct key_signers *all = &k->credentials->signers;
+    const char *what;
+    enum jwt_fault f = jwt_parse(a, arena_copy(a, text),
+                                 k->credentials->conf.token_size, t, &what);
+
+    if (!f)
+        f = key_signers_verify(all, t, now_s, by);
+    if (f)
+        return reason_of(f);
+    if (signed_key_read(a, t, (*by)->rules.skew_s, (*by)->apis_wanted, key,
+                        &what))
+        return REASON_KEY_CLAIM;
+    return REASON_KEY_GOOD;
+}
+
+static enum finding check_new(struct auth_run *run, const struct key_conf *k,
+                              struct str text)
+{
+    struct worker *w = run->x->worker;
+    uint64_t now_s = loop_wall_us(w->loop) / 1000000;
+    uint64_t version = failure_version(&k->credentials->signers);
+    const struct key_signer *by = NULL;
+    struct api_key key = { 0 };
+    struct arena *a;
+    struct jwt t;
+    unsigned why;
+
+    if (text.len > k->credentials->conf.token_size)
+        return failed(run, REASON_KEY_MALFORMED, NULL);
+    why = token_cache_failure(w->tokens, text, version, now_s);
+    if (why)
+        return failed(run, (enum explain_reason)why, NULL);
+    a = arena_new();
+    why = verify(k, a, text, now_s, &t, &by, &key);
+    if (why == REASON_KEY_GOOD)
+        return judge_signed(run, k, remember(w, a, &t, by, &key));
+    arena_free(a);
+    if (why != REASON_KEY_NOT_YET)
+        token_cache_fail(w->tokens, text, version, now_s + FAILURE_S, why);
+    return failed(run, (enum explain_reason)why, NULL);
+}
+
+/* From the cache, when who signed it still has the key. */
+static struct token_entry *known(const struct key_conf *k, struct worker *w,
+                                 struct str text)
+{
+    struct token_entry *e = token_cache_find(w->tokens, text);
+    const struct key_signer *by =
+        e ? key_signers_find(&k->credentials->signers, e->source) : NULL;
+
+    return by && key_signer_version(by) == e->version ? e : NULL;
+}
+
+static enum finding check_signed(struct auth_run *run, const struct key_conf *k,
+                                 struct str text)
+{
+    struct token_entry *e = known(k, run->x->worker, text);
+
+    if (e)
+        return judge_signed(run, k, e);
+    return credential_may_try(run) ? check_new(run, k, text) : FOUND_BAD;
+}
+
+/* ---- both ---- */
 
 static enum finding check(struct auth_run *run, const void *conf)
 {
@@ -259,11 +472,9 @@ static enum finding check(struct auth_run *run, const void *conf)
 
     if (!find_key(x, k, &where, &place))
         return FOUND_NOTHING;
-    f = judge(run, k, where.text);
-    /* Good keys pass whatever the address did; guesses are counted, and
-     * answered alike once there were too many. */
-    if (f == FOUND_BAD && credential_may_try(run))
-        credential_failed(run);
+    f = k->credentials->signers.count && signed_key_looks(where.text)
+            ? check_signed(run, k, where.text)
+            : check_filed(run, k, where.text);
     if (f == FOUND_GOOD && !k->credentials->conf.forward)
         hide(x, place->in, &where);
     return f;

@@ -264,6 +264,15 @@ static const struct issuer *issuer_of(const struct bearer *b, struct str iss)
     return NULL;
 }
 
+/* The model signs API keys with the key of its tokens, and like these. */
+static bool is_key(const struct jwt *t)
+{
+    struct str type = json_str(json_at(t->payload, "token_type"));
+
+    return str_is(type, SIGNED_KEY_TOKEN_TYPE) ||
+           str_is(type, SIGNED_KEY_INTERNAL);
+}
+
 /* What keeps a token from being verified with issuer i; JWT_OK: nothing.
  * *version: of the keys, 0 when there are none. */
 static enum jwt_fault verify(const struct issuer *i, const struct jwt *t,
@@ -280,6 +289,8 @@ static enum jwt_fault verify(const struct issuer *i, const struct jwt *t,
         return JWT_UNKNOWN_KEY;
     f = jwt_verify(&i->rules, keys->set, t, now_s, &result);
     *claim = result.claim;
+    if (!f && is_key(t))
+        return JWT_WRONG_TYPE;
     for (size_t k = 0; !f && k < i->claim_count; k++) {
         if (claim_holds(t->payload, &i->claims[k]))
             continue;

@@ -174,7 +174,36 @@ const struct conf_field authentication_fields[] = {
 };
 
 #undef AT
+#define AT(member) offsetof(struct key_issuer_conf, member)
+
+const struct conf_field key_issuer_fields[] = {
+    { .name = "issuer",
+      .type = CONF_STRING,
+      .at = AT(issuer),
+      .help = "The claim iss of its keys, to the letter. Empty: not looked "
+              "at." },
+    { .name = "certificate",
+      .type = CONF_STRING,
+      .at = AT(certificate),
+      .help = "PEM file with its certificate or public key." },
+    { .name = "jwks",
+      .type = CONF_STRING,
+      .at = AT(jwks),
+      .help = "Instead of certificate: a file with its key set." },
+    { .name = "check_apis",
+      .type = CONF_BOOL,
+      .at = AT(check_apis),
+      .def = "true",
+      .help = "A key is good for the APIs it names (subscribedAPIs or "
+              "allowedAPIs), and for none when it names none. false: such a "
+              "key is good for all." },
+    { 0 },
+};
+
+#undef AT
 #define AT(member) offsetof(struct api_keys_conf, member)
+
+static const char *const key_algorithms[] = { "ES256", "RS256", NULL };
 
 const struct conf_field api_keys_fields[] = {
     { .name = "file",
@@ -194,6 +223,43 @@ const struct conf_field api_keys_fields[] = {
       .at = AT(query),
       .def = "apikey",
       .help = "The query parameter with the key, likewise. Empty: none." },
+    { .name = "signed",
+      .type = CONF_BOOL,
+      .at = AT(take_signed),
+      .def = "true",
+      .help = "Take keys that this gateway has signed (`tollgate apikey new "
+              "--signed`, gateway.apikey_issuer). They are kept nowhere, so "
+              "any gateway with the same key takes them." },
+    { .name = "algorithm",
+      .type = CONF_ENUM,
+      .at = AT(algorithm),
+      .choices = key_algorithms,
+      .help = "How they are signed." },
+    { .name = "key",
+      .type = CONF_STRING,
+      .at = AT(key),
+      .help = "PEM file with the private key that signs them, and nothing "
+              "else. Default: apikey-ALGORITHM.pem in state_dir, made when it "
+              "is missing." },
+    { .name = "issuer",
+      .type = CONF_STRING,
+      .at = AT(issuer),
+      .def = "tollgate/apikey",
+      .help = "Their claim iss." },
+    { .name = "revoked",
+      .type = CONF_STRING,
+      .at = AT(revoked),
+      .help = "The file with the ids (jti) of signed keys that were taken "
+              "back, as `tollgate apikey revoke` writes it. It is read again "
+              "within a second of a change. Default: apikeys.revoked in "
+              "state_dir." },
+    { .name = "issuers",
+      .type = CONF_SECTIONS,
+      .at = AT(issuers),
+      .fields = key_issuer_fields,
+      .item_size = sizeof(struct key_issuer_conf),
+      .help = "Who else may sign keys, such as the platform that issued them "
+              "before. They must have token_type apiKey and a jti." },
     { 0 },
 };
 

@@ -55,9 +55,22 @@ struct authentication_conf {
 };
 
 struct api_keys_conf {
-    struct str file;   /* empty: apikeys in the state folder */
-    struct str header; /* where a document only says that it takes keys */
-    struct str query;  /* likewise; empty: none */
+    struct str file;    /* empty: apikeys in the state folder */
+    struct str header;  /* where a document only says that it takes keys */
+    struct str query;   /* likewise; empty: none */
+    bool take_signed;   /* keys that we have signed */
+    int algorithm;      /* of them; 0: ES256, 1: RS256 */
+    struct str key;     /* PEM file; empty: apikey-ALGORITHM.pem */
+    struct str issuer;  /* iss of them */
+    struct str revoked; /* empty: apikeys.revoked */
+    struct conf_list issuers; /* struct key_issuer_conf: of others */
+};
+
+/* Whose signed keys are taken too. */
+struct key_issuer_conf {
+    struct str issuer; /* iss; empty: any */
+    struct str certificate, jwks;
+    bool check_apis; /* a key names its APIs, or is for none */
 };
 
 struct backend_jwt_conf {
@@ -71,6 +84,7 @@ struct backend_jwt_conf {
 
 extern const struct conf_field backend_jwt_fields[];
 extern const struct conf_field api_keys_fields[];
+extern const struct conf_field key_issuer_fields[];
 extern const struct conf_field issuer_fields[];
 extern const struct conf_field introspection_fields[]; /* introspection.c */
 extern const struct conf_field authentication_fields[];

@@ -124,7 +124,8 @@ static void load_signing(struct credentials *c, const struct settings *s,
 }
 
 enum err credentials_new(const struct settings *s, struct keysets *keysets,
-                         struct problems *ps, struct credentials **out)
+                         bool make, struct problems *ps,
+                         struct credentials **out)
 {
     static uint64_t numbers; /* main thread */
     struct arena *a = arena_new();
@@ -145,6 +146,8 @@ enum err credentials_new(const struct settings *s, struct keysets *keysets,
     (void)users_new(a, &s->gateway.users, s->file, ps, &c->users);
     load_keys(c, s, ps);
     load_signing(c, s, ps);
+    (void)key_signers_init(a, &s->gateway.api_keys, s->state_dir, keysets, make,
+                           s->file, ps, &c->signers);
     if (ps->errors > errors) {
         credentials_unref(c);
         return ERR_INVALID;
@@ -164,5 +167,6 @@ void credentials_unref(struct credentials *c)
     if (!c || --c->refs)
         return;
     watched_close(&c->keys);
+    watched_close(&c->signers.revoked);
     arena_free(c->arena);
 }

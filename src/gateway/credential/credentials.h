@@ -8,6 +8,7 @@
 
 #include "gateway/credential/introspection.h"
 #include "gateway/credential/issuer.h"
+#include "gateway/credential/key_signers.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/credential/signing_key.h"
 #include "gateway/credential/users.h"
@@ -26,6 +27,7 @@ struct credentials {
     struct outbound *outbound;
     struct users *users;
     struct watched keys; /* struct keyfile */
+    struct key_signers signers;
     struct backend_jwt_conf backend_jwt;
     struct signing_key signing; /* when backend_jwt is enabled */
 };
@@ -36,9 +38,12 @@ credentials_keys(const struct credentials *c)
 {
     return watched_now(&c->keys);
 }
-/* Reads the files it names, and has URLs read. ERR_INVALID with problems. */
+/* Reads the files it names, and has URLs read. make: to serve with, not only
+ * to be checked: keys of our own are made where they are missing. ERR_INVALID
+ * with problems. */
 enum err credentials_new(const struct settings *s, struct keysets *keysets,
-                         struct problems *ps, struct credentials **out);
+                         bool make, struct problems *ps,
+                         struct credentials **out);
 struct credentials *credentials_ref(struct credentials *c);
 void credentials_unref(struct credentials *c); /* NULL is fine */
 

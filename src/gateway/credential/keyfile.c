@@ -345,11 +345,11 @@ static bool api_fits(const struct api_key *key, const struct key_use *use)
             str_starts(one, use->api) && str_ends(one, use->version))
             return true;
     }
-    return key->apis.count == 0;
+    return key->apis.count == 0 && !key->apis_hold;
 }
 
-static enum key_verdict judge(const struct api_key *key,
-                              const struct key_use *use)
+enum key_verdict api_key_judge(const struct api_key *key,
+                               const struct key_use *use)
 {
     if (key->revoked_s)
         return KEY_REVOKED;
@@ -379,7 +379,7 @@ enum key_verdict keyfile_check(const struct keyfile *k, struct str text,
     if (!key || !same)
         return KEY_UNKNOWN;
     *out = key;
-    return judge(key, use);
+    return api_key_judge(key, use);
 }
 
 /* ---- writing ---- */

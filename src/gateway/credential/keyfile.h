@@ -35,6 +35,9 @@ struct api_key {
     struct str tier;                          /* empty: none of its own */
     uint64_t created_s, expires_s, revoked_s; /* 0: never */
     const struct trust *addresses;            /* of ips */
+    /* Of signed keys (signed_key.h) only: */
+    struct str owner; /* the user it was issued to */
+    bool apis_hold;   /* also when apis is empty: then it is for none */
 };
 
 struct keyfile;
@@ -67,6 +70,9 @@ size_t keyfile_count(const struct keyfile *k);
 /* In the file's order. */
 const struct api_key *keyfile_at(const struct keyfile *k, size_t i);
 
+/* Whether a key that is known to be genuine may be used so. */
+enum key_verdict api_key_judge(const struct api_key *key,
+                               const struct key_use *use);
 /* *out is set for all but the first two failures. Unknown ids and wrong
  * secrets take the same way. NULL knows no key. */
 enum key_verdict keyfile_check(const struct keyfile *k, struct str text,

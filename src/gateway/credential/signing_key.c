@@ -20,6 +20,17 @@ static EVP_PKEY *make(enum jose_alg alg)
                : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS);
 }
 
+/* A command of root must not leave a key that the gateway cannot read. */
+static void give_away(struct arena *a, int fd, struct str path)
+{
+    struct str folder = arena_copy(a, str_head(path, str_rfind(path, '/') + 1));
+    struct stat place;
+
+    if (!stat(path.len == folder.len ? "." : folder.p, &place) &&
+        fchown(fd, place.st_uid, place.st_gid))
+        errno = 0; /* it stays ours */
+}
+
 /* Whole or not at all: a name nobody reads first. */
 static enum err write_key(struct arena *a, struct str path, EVP_PKEY *key)
 {
@@ -30,6 +41,8 @@ static enum err write_key(struct arena *a, struct str path, EVP_PKEY *key)
     bool fine = f && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) &&
                 !fflush(f) && !fsync(fd);
 
+    if (fine)
+        give_away(a, fd, path);
     if (f)
         fine = !fclose(f) && fine;
     else if (fd >= 0)
@@ -56,6 +69,11 @@ static void free_key(void *key)
     EVP_PKEY_free(key);
 }
 
+static void free_set(void *set)
+{
+    jwks_unref(set);
+}
+
 static enum err describe(struct arena *a, struct signing_key *out,
                          struct str path, struct problems *ps)
 {
@@ -79,7 +97,8 @@ static enum err describe(struct arena *a, struct signing_key *out,
     must(jwks_write(&b, set) == ERR_OK);
     out->jwks = arena_copy(a, buf_view(&b));
     buf_done(&b);
-    jwks_unref(set);
+    out->set = set;
+    arena_defer(a, free_set, set);
     return ERR_OK;
 }
 

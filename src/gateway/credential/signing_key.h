@@ -1,5 +1,5 @@
-/* signing_key.h - the key the gateway signs with: assertions for backends, API
- * keys. Its public half is served at /jwks.
+/* signing_key.h - keys the gateway signs with: one for assertions to backends,
+ * whose public half is served at /jwks, another one for API keys.
  */
 #ifndef TG_GATEWAY_CREDENTIAL_SIGNING_KEY_H
 #define TG_GATEWAY_CREDENTIAL_SIGNING_KEY_H
@@ -11,11 +11,13 @@
 struct signing_key {
     EVP_PKEY *pkey;
     enum jose_alg alg;
-    struct str kid;  /* RFC 7638 thumbprint */
-    struct str jwks; /* {"keys":[…]} */
+    struct str kid;   /* RFC 7638 thumbprint */
+    struct str jwks;  /* {"keys":[…]} */
+    struct jwks *set; /* the same, to verify with */
 };
 
-/* In the arena, which frees the key. ERR_IO, ERR_INVALID with a problem. */
+/* In the arena, which frees the key. A new file belongs to the owner of its
+ * folder. ERR_IO, ERR_INVALID with a problem. */
 enum err signing_key_load(struct arena *a, struct str path, enum jose_alg alg,
                           struct problems *ps, struct signing_key *out);
 

@@ -22,6 +22,7 @@ struct token_entry {
     uint32_t source;  /* who said it is good: of an issuer or server */
     bool bound;       /* to a certificate or key that must be there too */
     struct str bound_certificate; /* x5t#S256; empty: to a key (DPoP) */
+    void *more; /* of the kind that made it, in arena; or NULL */
     /* private */
     uint32_t refs;
     uint64_t hash, used;

@@ -27,8 +27,9 @@ static int begin(void **state)
     assert_int_equal(settings_read(f->words, STR_NULL, &settings, &f->ps),
                      ERR_OK);
     keysets = keysets_new(NULL, NULL, NULL);
-    assert_int_equal(credentials_new(&settings, keysets, &f->ps, &credentials),
-                     ERR_OK);
+    assert_int_equal(
+        credentials_new(&settings, keysets, false, &f->ps, &credentials),
+        ERR_OK);
     assert_int_equal(policies_new(&settings, NULL, &f->ps, &policies), ERR_OK);
     api = NULL;
     loop = NULL;
