@@ -11,7 +11,7 @@
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
-enum { FAILURE_S = 60 };
+enum { FAILURE_MS = 60000 };
 
 struct place {
     enum oas_in in;
@@ -350,6 +350,7 @@ static struct token_entry *remember(struct worker *w, struct arena *a,
     e->more = more;
     e->source = by->id;
     e->version = key_signer_version(by);
+    e->from_s = token_from_s(t, by->rules.skew_s);
     e->until_s = key->expires_s;
     e->caller = (struct caller) {
         .kind = CALLER_API_KEY,
@@ -381,6 +382,8 @@ static enum finding judge_signed(struct auth_run *run, const struct key_conf *k,
         s->revoked = revoked_number(now);
         s->key.revoked_s = revoked_has(now, s->key.id) ? use.now_s : 0;
     }
+    if (use.now_s < e->from_s)
+        return failed(run, REASON_KEY_NOT_YET, NULL);
     token_entry_hold(e);
     arena_defer(run->x->s.arena, token_entry_drop, e);
     v = api_key_judge(&s->key, &use);
@@ -389,6 +392,21 @@ static enum finding judge_signed(struct auth_run *run, const struct key_conf *k,
     if (verdicts[v].refusal == &refusal_invalid)
         return failed(run, verdicts[v].reason, &s->key.id);
     return bad(run, verdicts[v].reason, verdicts[v].refusal, &s->key.id);
+}
+
+static void remember_failure(struct worker *w, struct str text,
+                             uint64_t version, enum explain_reason why,
+                             const struct jwt *t)
+{
+    struct token_failure failure = {
+        .version = version,
+        .until_ms = loop_now_ms(w->loop) + FAILURE_MS,
+        .why = (uint32_t)why,
+    };
+
+    if (why == REASON_KEY_EXPIRED && t->exp.ms > 0)
+        failure.from_s = (uint64_t)t->exp.ms / 1000;
+    token_cache_fail(w->tokens, text, failure);
 }
 
 /* One that this thread has not seen. a: its own, which a good one keeps. */
@@ -426,16 +444,17 @@ static enum finding check_new(struct auth_run *run, const struct key_conf *k,
 
     if (text.len > k->credentials->conf.token_size)
         return failed(run, REASON_KEY_MALFORMED, NULL);
-    why = token_cache_failure(w->tokens, text, version, now_s);
+    why = token_cache_failure(w->tokens, text, version, loop_now_ms(w->loop),
+                              now_s);
     if (why)
         return failed(run, (enum explain_reason)why, NULL);
     a = arena_new();
     why = verify(k, a, text, now_s, &t, &by, &key);
     if (why == REASON_KEY_GOOD)
         return judge_signed(run, k, remember(w, a, &t, by, &key));
-    arena_free(a);
     if (why != REASON_KEY_NOT_YET)
-        token_cache_fail(w->tokens, text, version, now_s + FAILURE_S, why);
+        remember_failure(w, text, version, why, &t);
+    arena_free(a);
     return failed(run, (enum explain_reason)why, NULL);
 }
 

@@ -16,7 +16,7 @@
 #include "gateway/worker.h"
 #include "jose/b64.h"
 
-enum { GOOD_S = 60, BAD_S = 10, PAIR_MAX = 2048 };
+enum { GOOD_MS = 60000, BAD_MS = 10000, PAIR_MAX = 2048 };
 
 struct basic {
     const struct credentials *credentials;
@@ -127,7 +127,7 @@ static struct token_entry *remember(struct worker *w, struct str name,
     e->caller.scopes = scopes;
     e->caller.scope_count = u->scope_count;
     e->caller.for_user = true;
-    e->until_s = loop_wall_us(w->loop) / 1000000 + GOOD_S;
+    e->fresh_until_ms = loop_now_ms(w->loop) + GOOD_MS;
     return e;
 }
 
@@ -145,8 +145,11 @@ static enum finding ended(struct auth_run *run, const struct waiting *wait,
 
     if (is_good)
         return good(run, remember(w, wait->name, wait->user));
-    token_cache_fail(w->tokens, wait->name, 0,
-                     loop_wall_us(w->loop) / 1000000 + BAD_S, 1);
+    token_cache_fail(w->tokens, wait->name,
+                     (struct token_failure) {
+                         .until_ms = loop_now_ms(w->loop) + BAD_MS,
+                         .why = 1,
+                     });
     return refuse(run, &refusal_basic_invalid);
 }
 
@@ -220,13 +223,13 @@ static enum finding look(struct auth_run *run, const struct basic *b,
 {
     struct exchange *x = run->x;
     struct worker *w = x->worker;
-    uint64_t now_s = loop_wall_us(w->loop) / 1000000;
+    uint64_t now_ms = loop_now_ms(w->loop);
     struct str name = name_of(x, b, str_head(pair, PAIR_MAX)), text;
     struct token_entry *e = token_cache_find(w->tokens, name);
     size_t len, colon;
     char *room;
 
-    if (e && now_s < e->until_s)
+    if (e && now_ms < e->fresh_until_ms)
         return good(run, e);
     if (!credential_may_try(run))
         return FOUND_BAD;
@@ -236,7 +239,7 @@ static enum finding look(struct auth_run *run, const struct basic *b,
     text = str_from(room, len);
     colon = str_find(text, ':');
     if (colon == text.len || len - colon > PASSWORD_MAX ||
-        token_cache_failure(w->tokens, name, 0, now_s))
+        token_cache_failure(w->tokens, name, 0, now_ms, 0))
         return refuse(run, &refusal_basic_invalid);
     return compare(run, b, name, str_head(text, colon),
                    str_skip(text, colon + 1));

@@ -13,7 +13,7 @@
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
-enum { FAILURE_S = 60 };
+enum { FAILURE_MS = 60000 };
 
 struct bearer {
     const struct credentials *credentials;
@@ -201,6 +201,8 @@ static enum finding judge_signed(struct auth_run *run, struct token_entry *e,
 
     if (e->until_s && now_s >= e->until_s)
         return faulty(run, JWT_EXPIRED, &e->caller.issuer);
+    if (now_s < e->from_s)
+        return faulty(run, JWT_NOT_YET, &e->caller.issuer);
     return judge(run, e, cached ? REASON_TOKEN_KNOWN : REASON_TOKEN_GOOD);
 }
 
@@ -308,6 +310,7 @@ static struct token_entry *remember(struct worker *w, const struct issuer *i,
 
     issuer_caller(i, a, t, &e->caller);
     e->until_s = e->caller.expires_s;
+    e->from_s = token_from_s(t, i->rules.skew_s);
     e->source = i->id;
     e->version = version;
     e->bound = t->cnf_x5t_s256.p || t->cnf_jkt.p;
@@ -331,16 +334,24 @@ static uint64_t version_of(const struct bearer *b, const struct issuer *used,
 }
 
 static void remember_failure(struct worker *w, const struct bearer *b,
-                             const struct issuer *i, struct str token,
-                             uint64_t now_s, uint64_t version, enum jwt_fault f)
+                             const struct issuer *i, const struct jwt *t,
+                             uint64_t version, enum jwt_fault f)
 {
+    struct token_failure failure = {
+        .version = version_of(b, i, version),
+        .until_ms = loop_now_ms(w->loop) + FAILURE_MS,
+        .why = (uint32_t)f,
+    };
+
     if (f == JWT_NOT_YET)
         return;
+    if (f == JWT_EXPIRED)
+        failure.from_s =
+            (uint64_t)(t->exp.ms < 0 ? 0 : t->exp.ms / 1000) + i->rules.skew_s;
     /* A key that is unknown now may be known soon. */
-    token_cache_fail(w->tokens, token, version_of(b, i, version),
-                     now_s +
-                         (f == JWT_UNKNOWN_KEY ? i->key_retry_s : FAILURE_S),
-                     (unsigned)f);
+    if (f == JWT_UNKNOWN_KEY)
+        failure.until_ms = loop_now_ms(w->loop) + i->key_retry_s * 1000;
+    token_cache_fail(w->tokens, t->jws.token, failure);
 }
 
 /* f: what verify() said. a: the token's own arena, which a good one keeps. */
@@ -351,7 +362,6 @@ static enum finding verified(struct auth_run *run, const struct bearer *b,
 {
     struct exchange *x = run->x;
     struct worker *w = x->worker;
-    uint64_t now_s = loop_wall_us(w->loop) / 1000000;
     enum finding result;
 
     if (!f)
@@ -363,7 +373,7 @@ static enum finding verified(struct auth_run *run, const struct bearer *b,
                                                STR_ARG(i->name)));
     } else {
         result = faulty(run, f, kept(x, claim.p ? claim : t->iss));
-        remember_failure(w, b, i, t->jws.token, now_s, version, f);
+        remember_failure(w, b, i, t, version, f);
     }
     arena_free(a);
     return result;
@@ -561,6 +571,7 @@ static enum finding check_new(struct auth_run *run, const struct bearer *b,
     if (!b->issuer_count || b->ask_all)
         return ask(run, b, h, token);
     why = token_cache_failure(w->tokens, token, version_of(b, NULL, 0),
+                              loop_now_ms(w->loop),
                               loop_wall_us(w->loop) / 1000000);
     return why ? faulty(run, (enum jwt_fault)why, NULL)
                : verify_new(run, b, h, token);

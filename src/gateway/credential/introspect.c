@@ -23,7 +23,7 @@ struct refused {
     uint8_t hash[KEY];
     uint32_t server; /* 0: free */
     uint8_t fault;
-    uint64_t until_s;
+    uint64_t until_ms;
 };
 
 /* The breaker of one server. */
@@ -133,7 +133,8 @@ struct token_entry *introspect_known(struct introspector *t,
 
     if (!e || e->source != server->id)
         return NULL;
-    if (now_s < e->until_s)
+    if ((!e->until_s || now_s < e->until_s) &&
+        loop_now_ms(t->loop) < e->fresh_until_ms)
         return e;
     token_cache_remove(t->active, e);
     return NULL;
@@ -154,12 +155,12 @@ static struct refused *place_of(struct introspector *t, struct str token,
 
 static bool was_refused(struct introspector *t,
                         const struct introspection *server, struct str token,
-                        uint64_t now_s, enum jwt_fault *fault)
+                        enum jwt_fault *fault)
 {
     uint8_t hash[KEY];
     const struct refused *r = place_of(t, token, hash);
 
-    if (r->server != server->id || now_s >= r->until_s ||
+    if (r->server != server->id || loop_now_ms(t->loop) >= r->until_ms ||
         memcmp(r->hash, hash, KEY) != 0)
         return false;
     *fault = (enum jwt_fault)r->fault;
@@ -168,19 +169,18 @@ static bool was_refused(struct introspector *t,
 
 static void remember_refused(struct introspector *t,
                              const struct introspection *server,
-                             struct str token, uint64_t now_s,
-                             enum jwt_fault fault)
+                             struct str token, enum jwt_fault fault)
 {
     uint8_t hash[KEY];
     struct refused *r;
 
-    if (!server->refused_cache_s || fault == JWT_NOT_YET)
+    if (!server->refused_cache_ms || fault == JWT_NOT_YET)
         return;
     r = place_of(t, token, hash);
     memcpy(r->hash, hash, KEY);
     r->server = server->id;
     r->fault = (uint8_t)fault;
-    r->until_s = now_s + server->refused_cache_s;
+    r->until_ms = loop_now_ms(t->loop) + server->refused_cache_ms;
 }
 
 /* The breaker
@@ -293,20 +293,18 @@ static enum jwt_fault judge(const struct introspection *server,
 
 /* arena: of the answer, which the entry owns from now on. */
 static struct token_entry *remember(struct asking *a, struct arena *arena,
-                                    const struct jwt *t, uint64_t now_s)
+                                    const struct jwt *t)
 {
     const struct introspection *server = a->server;
     struct token_entry *e =
         token_cache_add(a->owner->active, arena_copy(arena, a->token), arena);
-    uint64_t until_s = now_s + server->cache_s;
 
     issuer_caller(&server->judge, arena, t, &e->caller);
     e->caller.issuer = t->iss.len ? t->iss : arena_copy(arena, server->name);
     e->caller.id = arena_printf(arena, "%.*s|%.*s", STR_ARG(e->caller.issuer),
                                 STR_ARG(e->caller.application));
-    e->until_s = e->caller.expires_s && e->caller.expires_s < until_s
-                     ? e->caller.expires_s
-                     : until_s;
+    e->until_s = e->caller.expires_s;
+    e->fresh_until_ms = loop_now_ms(a->owner->loop) + server->cache_ms;
     e->source = server->id;
     e->bound = t->cnf_x5t_s256.p || t->cnf_jkt.p;
     e->bound_certificate = t->cnf_x5t_s256;
@@ -320,14 +318,14 @@ static void is_active(struct asking *a, struct arena *arena,
 
     result.fault = judge(a->server, t, now_s, &result.text);
     if (result.fault) {
-        remember_refused(a->owner, a->server, a->token, now_s, result.fault);
+        remember_refused(a->owner, a->server, a->token, result.fault);
         tell(a, &result);
         arena_free(arena);
         return;
     }
     result.verdict = INTROSPECT_ACTIVE;
     result.text = STR_NULL;
-    result.entry = remember(a, arena, t, now_s);
+    result.entry = remember(a, arena, t);
     token_entry_hold(result.entry); /* what is done then may push it out */
     tell(a, &result);
     token_entry_drop(result.entry);
@@ -349,11 +347,11 @@ static void unavailable(struct asking *a, struct str why)
     tell_unavailable(a, why);
 }
 
-static void is_not_active(struct asking *a, uint64_t now_s)
+static void is_not_active(struct asking *a)
 {
     struct introspected result = { .verdict = INTROSPECT_INACTIVE };
 
-    remember_refused(a->owner, a->server, a->token, now_s, JWT_OK);
+    remember_refused(a->owner, a->server, a->token, JWT_OK);
     tell(a, &result);
 }
 
@@ -376,7 +374,7 @@ static void read_answer(struct asking *a, struct str text)
         is_active(a, arena, &answer.claims, now_s);
         return;
     }
-    is_not_active(a, now_s);
+    is_not_active(a);
     arena_free(arena);
 }
 
@@ -398,7 +396,7 @@ static void read_error(struct asking *a, const struct fetch_answer *answer)
     }
     went_well(a);
     if (status == 400 && introspection_error_of_kind(a->arena, answer->body)) {
-        is_not_active(a, loop_wall_us(a->owner->loop) / 1000000);
+        is_not_active(a);
         return;
     }
     log_debug("introspection", "%.*s: %.*s", STR_ARG(a->server->name),
@@ -515,7 +513,7 @@ static bool at_once(struct introspector *t, struct introspection *server,
     out->entry = introspect_known(t, server, token, now_s);
     if (out->entry)
         out->verdict = INTROSPECT_ACTIVE;
-    else if (was_refused(t, server, token, now_s, &out->fault))
+    else if (was_refused(t, server, token, &out->fault))
         out->verdict = INTROSPECT_INACTIVE;
     else
         return false;

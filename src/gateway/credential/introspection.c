@@ -308,8 +308,8 @@ enum err introspection_new(const struct introspection_conf *conf, size_t index,
     to->id = issuer_id();
     to->outbound = outbound_ref(outbound);
     to->tokens = (enum introspection_tokens)conf->tokens;
-    to->cache_s = conf->cache_ms / 1000;
-    to->refused_cache_s = conf->refused_cache_ms / 1000;
+    to->cache_ms = conf->cache_ms;
+    to->refused_cache_ms = conf->refused_cache_ms;
     to->timeout_ms = conf->timeout_ms;
     to->failures = conf->failures;
     to->pause_ms = conf->pause_ms;

@@ -18,7 +18,7 @@ struct introspection {
     struct tls_context *tls; /* NULL: outbound's */
     struct issuer judge;     /* rules and claims for what it says */
     enum introspection_tokens tokens;
-    uint64_t cache_s, refused_cache_s, timeout_ms, failures, pause_ms;
+    uint64_t cache_ms, refused_cache_ms, timeout_ms, failures, pause_ms;
 };
 
 /* index: in gateway.introspection, for messages. Reads the files it names.

@@ -13,9 +13,7 @@ enum { WAYS = 4, FAILURES = 2048, TAIL = 64 };
 
 struct failure {
     uint64_t hash; /* keyed, of the whole token; 0: free */
-    uint64_t version;
-    uint32_t until_s;
-    uint32_t why;
+    struct token_failure it;
 };
 
 struct token_cache {
@@ -24,6 +22,14 @@ struct token_cache {
     uint64_t turn;
     struct failure failures[FAILURES];
 };
+
+uint64_t token_from_s(const struct jwt *t, uint64_t skew_s)
+{
+    uint64_t nbf_s =
+        t->nbf.set && t->nbf.ms > 0 ? (uint64_t)t->nbf.ms / 1000 : 0;
+
+    return nbf_s > skew_s ? nbf_s - skew_s : 0;
+}
 
 struct token_cache *token_cache_new(size_t capacity)
 {
@@ -136,21 +142,21 @@ static uint64_t whole_hash(struct str token)
 }
 
 unsigned token_cache_failure(const struct token_cache *c, struct str token,
-                             uint64_t version, uint64_t now_s)
+                             uint64_t version, uint64_t now_ms, uint64_t now_s)
 {
     uint64_t h = whole_hash(token);
     const struct failure *f = &c->failures[h % FAILURES];
+    bool stands = f->hash == h && f->it.version == version &&
+                  now_ms < f->it.until_ms && now_s >= f->it.from_s;
 
-    return f->hash == h && f->version == version && now_s < f->until_s ? f->why
-                                                                       : 0;
+    return stands ? f->it.why : 0;
 }
 
-void token_cache_fail(struct token_cache *c, struct str token, uint64_t version,
-                      uint64_t until_s, unsigned why)
+void token_cache_fail(struct token_cache *c, struct str token,
+                      struct token_failure failure)
 {
     uint64_t h = whole_hash(token);
 
-    must(why);
-    c->failures[h % FAILURES] =
-        (struct failure) { h, version, (uint32_t)until_s, why };
+    must(failure.why);
+    c->failures[h % FAILURES] = (struct failure) { h, failure };
 }

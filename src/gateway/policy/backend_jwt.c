@@ -153,7 +153,8 @@ static struct str assertion(struct exchange *x, const struct backend_jwt *j)
     struct str name = name_of(x, j, c), text;
     struct token_entry *e = token_cache_find(w->tokens, name);
 
-    if (!e || now_s + EARLY_S >= e->until_s) {
+    /* Made before a clock was set back it would live for too long. */
+    if (!e || now_s + EARLY_S >= e->until_s || now_s < e->from_s) {
         struct arena *a = arena_new();
 
         text = make(a, j, c, now_s);
@@ -163,6 +164,7 @@ static struct str assertion(struct exchange *x, const struct backend_jwt *j)
         }
         e = token_cache_add(w->tokens, arena_copy(a, name), a);
         e->caller.id = text;
+        e->from_s = now_s;
         e->until_s = now_s + j->conf->ttl_ms / 1000;
     }
     token_entry_hold(e);

@@ -95,11 +95,15 @@ static void the_same_token_has_one_place(void **state)
 static void a_failure_is_known_for_a_while_and_a_version(void **state)
 {
     (void)state;
-    token_cache_fail(c, STR("bad"), 7, 100, 3);
-    assert_int_equal(token_cache_failure(c, STR("bad"), 7, 99), 3);
-    assert_int_equal(token_cache_failure(c, STR("bad"), 7, 100), 0);
-    assert_int_equal(token_cache_failure(c, STR("bad"), 8, 99), 0);
-    assert_int_equal(token_cache_failure(c, STR("bae"), 7, 99), 0);
+    token_cache_fail(c, STR("bad"), (struct token_failure) { 7, 100, 0, 3 });
+    assert_int_equal(token_cache_failure(c, STR("bad"), 7, 99, 5), 3);
+    assert_int_equal(token_cache_failure(c, STR("bad"), 7, 100, 5), 0);
+    assert_int_equal(token_cache_failure(c, STR("bad"), 8, 99, 5), 0);
+    assert_int_equal(token_cache_failure(c, STR("bae"), 7, 99, 5), 0);
+    /* Expired, by a clock that is set back then. */
+    token_cache_fail(c, STR("old"), (struct token_failure) { 7, 100, 50, 3 });
+    assert_int_equal(token_cache_failure(c, STR("old"), 7, 99, 50), 3);
+    assert_int_equal(token_cache_failure(c, STR("old"), 7, 99, 49), 0);
 }
 
 static void failures_never_push_out_good_tokens(void **state)
@@ -110,7 +114,8 @@ static void failures_never_push_out_good_tokens(void **state)
     add("good");
     for (int i = 0; i < 10000; i++) {
         snprintf(name, sizeof(name), "bad%d", i);
-        token_cache_fail(c, str_z(name), 1, 100, 1);
+        token_cache_fail(c, str_z(name),
+                         (struct token_failure) { 1, 100, 0, 1 });
     }
     assert_non_null(token_cache_find(c, STR("good")));
 }
