@@ -19,7 +19,7 @@ enum { BYTES = 4096 };
 enum phase { PHASE_NONE, PHASE_WRITE, PHASE_APPLY };
 
 struct ledger_map {
-    uint64_t magic;
+    _Atomic uint64_t magic; /* last, when it is begun */
     char gateway[24];
     _Atomic uint64_t boots;
     _Atomic uint64_t reading; /* odd while totals change */
@@ -44,8 +44,7 @@ static void begin_anew(struct ledger_map *m)
     random_bytes(&id, sizeof(id));
     snprintf(m->gateway, sizeof(m->gateway), "%016llx", (unsigned long long)id);
     m->totals.spool_first = 1;
-    atomic_thread_fence(memory_order_release);
-    m->magic = MAGIC;
+    atomic_store_explicit(&m->magic, MAGIC, memory_order_release);
 }
 
 enum err ledger_open(const char *folder, struct ledger **out)
@@ -115,8 +114,8 @@ static void copy_words(void *to, const void *from)
     const uint64_t *in = from;
 
     for (size_t i = 0; i < WORDS; i++)
-        __atomic_store_n(&out[i], __atomic_load_n(&in[i], __ATOMIC_RELAXED),
-                         __ATOMIC_RELAXED);
+        __atomic_store_n(&out[i], __atomic_load_n(&in[i], __ATOMIC_ACQUIRE),
+                         __ATOMIC_RELEASE);
 }
 
 struct ledger_totals ledger_read(const struct ledger *l)
@@ -127,7 +126,6 @@ struct ledger_totals ledger_read(const struct ledger *l)
         uint64_t before = atomic_load(&l->map->reading);
 
         copy_words(&t, &l->map->totals);
-        atomic_thread_fence(memory_order_acquire);
         if (!(before & 1) && before == atomic_load(&l->map->reading))
             break;
     }

@@ -18,7 +18,8 @@ enum { PAGE = 4096, RING_LEAST = 64 * 1024, YOUNG_S = 10 };
 #define RING_MOST (1ull << 30)
 
 struct file_head {
-    uint64_t magic, boot;
+    _Atomic uint64_t magic; /* last, when it is made */
+    uint64_t boot;
     uint32_t ring_count;
     uint32_t pid; /* for people */
     uint64_t ring_size;
@@ -104,8 +105,8 @@ static enum err fill_file(struct ring_file *f, uint32_t count, uint64_t size)
     if (e)
         return e;
     memcpy(f->map, &head, sizeof(head));
-    atomic_thread_fence(memory_order_release);
-    ((struct file_head *)f->map)->magic = MAGIC;
+    atomic_store_explicit(&((struct file_head *)f->map)->magic, MAGIC,
+                          memory_order_release);
     return ERR_OK;
 }
 
