@@ -73,9 +73,12 @@ static void on_turn(void *arg)
     struct worker *w = arg;
     struct snapshot *s = atomic_load(&w->gateway->snapshot);
 
-    if (s == w->snapshot)
+    /* While this thread slept the one it knew may have been freed, and a newer
+     * one made at the same place. */
+    if (s == w->snapshot && (!s || s->number == w->snapshot_number))
         return;
     w->snapshot = s;
+    w->snapshot_number = s ? s->number : 0;
     access_log_use(w->log, s ? s->log_file : NULL);
     use_events(w, s);
     if (s)

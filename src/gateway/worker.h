@@ -34,6 +34,7 @@ struct worker {
     pthread_t thread;
     unsigned index;
     struct snapshot *snapshot; /* of this turn */
+    uint64_t snapshot_number;
     struct http_conns conns;
     struct metrics_thread *metrics;
     struct access_log *log;
