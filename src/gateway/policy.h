@@ -18,6 +18,7 @@ struct exchange;
 struct api;
 struct op;
 struct message;
+struct refusal;
 
 enum verdict {
     VERDICT_NEXT,     /* go on with the next step */
@@ -62,6 +63,9 @@ struct policy {
      * exchange_add_field(), dropped with exchange_drop_field(). */
     void (*on_response)(const void *conf, struct exchange *x,
                         struct message *reply);
+    /* A stream that goes on, now and then while it does: NULL, or why it must
+     * end, with a note for explain. */
+    const struct refusal *(*on_review)(const void *conf, struct exchange *x);
     void (*on_end)(const void *conf, struct exchange *x);
 };
 

@@ -7,6 +7,8 @@
 #include "gateway/worker.h"
 #include "http/websocket.h"
 
+enum { WATCH_MS = 300 };
+
 void streams_join(struct exchange *x)
 {
     if (x->stream_prev)
@@ -16,6 +18,8 @@ void streams_join(struct exchange *x)
         x->stream_next->stream_prev = &x->stream_next;
     x->stream_prev = &x->worker->streams;
     x->worker->streams = x;
+    if (!timer_pending(&x->worker->streams_timer))
+        streams_watch(x->worker);
 }
 
 void streams_leave(struct exchange *x)
@@ -123,9 +127,57 @@ void streams_review(struct worker *w)
     }
 }
 
+/* May it go on? */
+static const struct refusal *review(struct exchange *x)
+{
+    const struct chain *c = &x->op->chain;
+    const struct refusal *r = NULL;
+
+    for (uint32_t i = 0; i < c->count && !r; i++)
+        if (c->steps[i].policy->on_review)
+            r = c->steps[i].policy->on_review(c->steps[i].conf, x);
+    return r;
+}
+
+static void end_with(struct exchange *x, const struct refusal *r)
+{
+    if (x->state != X_TUNNEL) {
+        http_call_cancel(&x->call);
+        proxy_end_try(x);
+    }
+    exchange_refuse(x, r);
+}
+
+static void watch(struct timer *t)
+{
+    struct worker *w =
+        (struct worker *)((char *)t - offsetof(struct worker, streams_timer));
+    struct exchange *x, *next;
+
+    for (x = w->streams; x; x = next) {
+        const struct refusal *r;
+
+        next = x->stream_next;
+        if (x->state != X_TUNNEL && x->state != X_SENT && x->state != X_REPLY)
+            continue;
+        r = x->refusal ? NULL : review(x);
+        if (!r)
+            continue;
+        log_call(LOG_DEBUG, "stream", x->activityid, "may go on no longer: %s",
+                 r->message);
+        end_with(x, r);
+    }
+    if (w->streams)
+        streams_watch(w);
+}
+
+void streams_watch(struct worker *w)
+{
+    w->streams_timer.fire = watch;
+    timer_set(w->loop, &w->streams_timer, loop_now_ms(w->loop) + WATCH_MS);
+}
+
 void streams_end(struct exchange *x)
 {
-    http_call_cancel(&x->call);
-    proxy_end_try(x);
-    exchange_refuse(x, &refusal_changed);
+    end_with(x, &refusal_changed);
 }

@@ -15,6 +15,10 @@ void streams_leave(struct exchange *x);
  * still there, so the old one can be freed; else it ends: a WebSocket with
  * close code 1001, others when timeouts.drain is over. */
 void streams_review(struct worker *w);
+/* A few times a second while there are any: streams whose steps no longer let
+ * them (policy.on_review) end, a WebSocket with close code 1008, gRPC with its
+ * status, others by a cut. */
+void streams_watch(struct worker *w);
 /* x->timer of a stream that was to end has fired. */
 void streams_end(struct exchange *x);
 

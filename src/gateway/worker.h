@@ -55,6 +55,7 @@ struct worker {
     bool has_unmatched_series;
     struct worker_socket *sockets;
     struct exchange *streams; /* that may live long; streams.h */
+    struct timer streams_timer;
     struct pins *_Atomic pins[PIN_CHUNKS];
 };
 

@@ -2,6 +2,8 @@
 #include "gateway/credential/credential.h"
 
 #include "gateway/attempts.h"
+#include "gateway/credential/credentials.h"
+#include "gateway/credential/revoked.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 #include "jose/b64.h"
@@ -53,4 +55,44 @@ bool credential_bound(struct exchange *x, struct str x5t_s256)
         return false;
     (void)b64url_encode(sha256, sizeof(sha256), have);
     return str_eq(x5t_s256, str_from(have, JWK_THUMBPRINT));
+}
+
+/* Of a key that was good when its stream began. */
+static const struct refusal *review_key(struct exchange *x,
+                                        const struct caller *c)
+{
+    const struct credentials *all = x->api->credentials;
+    const struct api_key *key;
+    bool revoked;
+
+    if (c->issuer.len) { /* a signed one */
+        const struct revoked *table = key_signers_now(&all->signers);
+
+        revoked = table && revoked_has(table, c->token_id);
+    } else {
+        key = keyfile_find(credentials_keys(all), c->token_id);
+        revoked = !key || key->revoked_s;
+    }
+    if (!revoked)
+        return NULL;
+    explain_note(&x->explain, EXPLAIN_KEY, EXPLAIN_REFUSED, REASON_KEY_REVOKED,
+                 0, &c->token_id);
+    return &refusal_invalid;
+}
+
+const struct refusal *credential_review(struct exchange *x,
+                                        const struct caller *c)
+{
+    static const struct str meanwhile = { "while the stream was open", 25 };
+    uint64_t now_s = loop_wall_us(x->worker->loop) / 1000000;
+    bool key = c->kind == CALLER_API_KEY;
+
+    if (c->expires_s && now_s >= c->expires_s) {
+        explain_note(&x->explain, key ? EXPLAIN_KEY : EXPLAIN_TOKEN,
+                     EXPLAIN_REFUSED,
+                     key ? REASON_KEY_EXPIRED : REASON_TOKEN_EXPIRED, 0,
+                     key ? &c->token_id : &meanwhile);
+        return &refusal_invalid;
+    }
+    return key ? review_key(x, c) : NULL;
 }

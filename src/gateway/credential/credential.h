@@ -16,6 +16,8 @@
 struct auth_run;
 struct header;
 
+enum { AUTH_CALLERS = 4 }; /* demands of one way that are looked at again */
+
 enum finding {
     FOUND_GOOD,    /* run->found is set */
     FOUND_NOTHING, /* no such credential in the call */
@@ -70,7 +72,10 @@ struct auth_run {
     const struct refusal *refusal;  /* by the last FOUND_BAD */
     const char *error, *error_text; /* RFC 6750 section 3.1; or NULL */
     const struct caller *caller;    /* of the present way so far */
-    const struct refusal *worst;    /* of the ways before */
+    /* All of the present way, for a stream that is looked at again. */
+    const struct caller *all[AUTH_CALLERS];
+    size_t all_count;
+    const struct refusal *worst; /* of the ways before */
     const char *worst_error, *worst_text;
     unsigned refused; /* how many ways had a credential that was no good */
     unsigned missing; /* bits of AUTH_MISSING_*, of the ways before */
@@ -90,6 +95,10 @@ bool credential_bound(struct exchange *x, struct str x5t_s256);
 
 /* The kind that waited has its answer: FOUND_GOOD or FOUND_BAD. */
 void authenticate_done(struct auth_run *run, enum finding result);
+
+/* Whether one that was good still is: NULL, or why not, with a note. */
+const struct refusal *credential_review(struct exchange *x,
+                                        const struct caller *c);
 
 extern const struct credential_kind credential_bearer;
 extern const struct credential_kind credential_basic;

@@ -382,6 +382,11 @@ enum key_verdict keyfile_check(const struct keyfile *k, struct str text,
     return api_key_judge(key, use);
 }
 
+const struct api_key *keyfile_find(const struct keyfile *k, struct str id)
+{
+    return k ? map_get(k->by_id, id) : NULL;
+}
+
 /* ---- writing ---- */
 
 static enum err write_list(struct buf *b, const char *name,

@@ -79,6 +79,9 @@ enum key_verdict keyfile_check(const struct keyfile *k, struct str text,
                                const struct key_use *use,
                                const struct api_key **out);
 
+/* The key of that id, or NULL. */
+const struct api_key *keyfile_find(const struct keyfile *k, struct str id);
+
 /* A new key: text gets API_KEY_TEXT characters and a NUL, the only copy of
  * the secret; id and hash of *key are set, the rest is the caller's. */
 void api_key_make(struct arena *a, struct api_key *key,

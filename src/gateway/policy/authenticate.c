@@ -239,6 +239,8 @@ static enum finding judge(struct auth_run *run, const struct auth_demand *d)
 
 static void found(struct auth_run *run)
 {
+    if (run->all_count < AUTH_CALLERS)
+        run->all[run->all_count++] = run->found;
     /* Beside a certificate the other credential says who it is. */
     if (!run->caller || run->caller->kind == CALLER_CERTIFICATE)
         run->caller = run->found;
@@ -274,6 +276,7 @@ static void way_failed(struct auth_run *run, enum finding result)
     run->way++;
     run->demand = 0;
     run->caller = NULL;
+    run->all_count = 0;
     run->error = run->error_text = NULL;
 }
 
@@ -397,11 +400,22 @@ static void on_end(const void *conf, struct exchange *x)
     }
 }
 
+static const struct refusal *on_review(const void *conf, struct exchange *x)
+{
+    const struct refusal *r = NULL;
+
+    (void)conf;
+    for (size_t i = 0; x->auth && i < x->auth->all_count && !r; i++)
+        r = credential_review(x, x->auth->all[i]);
+    return r;
+}
+
 const struct policy policy_authenticate = {
     .name = "authenticate",
     .conf_size = sizeof(struct auth),
     .needs = NEED_ADDRESS,
     .prepare = prepare,
     .on_request = on_request,
+    .on_review = on_review,
     .on_end = on_end,
 };
