@@ -220,8 +220,11 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     op->title = arena_printf(c->a, "%.*s %.*s of %.*s %.*s", STR_ARG(o->method),
                              STR_ARG(o->path), STR_ARG(c->api->name),
                              STR_ARG(c->api->version));
-    op->production = choose_cluster(c, o);
-    if (chain_compile(&in, &op->chain) || !op->production || o->shadowed)
+    op->answer = c->entry->answer;
+    if (!op->answer)
+        op->production = choose_cluster(c, o);
+    if (chain_compile(&in, &op->chain) || o->shadowed ||
+        !(op->production || op->answer))
         return;
     op->open = is_open(&op->chain);
     e = op_tree_add(c->api->tree, arena_copy(c->a, o->route), op);

@@ -13,9 +13,10 @@ struct op {
     struct api *api;
     struct str method_text;
     enum method method;
-    struct str path;  /* template, as in the document */
-    struct str title; /* "GET /pets of Shop 1.0" */
-    struct cluster *production;
+    struct str path;                    /* template, as in the document */
+    struct str title;                   /* "GET /pets of Shop 1.0" */
+    struct cluster *production;         /* NULL: */
+    void (*answer)(struct exchange *x); /* the gateway answers itself */
     struct chain chain;
     bool open;               /* anybody may call it */
     _Atomic uint32_t series; /* 1 + id in metrics; 0: not asked for yet */

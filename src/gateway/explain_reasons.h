@@ -142,6 +142,13 @@ REASON(KEY_REFERER, "key_referer",
        "call from one of the pages of the key; `tollgate apikey list` shows "
        "them")
 
+REASON(KEY_ISSUED, "key_issued", "the API key %s was issued", NULL)
+REASON(KEY_WISH, "key_wish",
+       "no API key like this can be issued: %s is not as it must be, or more "
+       "than may be given",
+       "ask for what the user may have: his own scopes, APIs of "
+       "gateway.apikey_issuer.apis, addresses and ranges, whole seconds")
+
 REASON(PASSWORD_GOOD, "password_good", "the password of %s is good", NULL)
 REASON(PASSWORD_BAD, "password_bad", "user name or password is wrong",
        "send a user name of gateway.users with its password")

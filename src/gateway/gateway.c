@@ -10,6 +10,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "events/events.h"
+#include "gateway/apikey_issuer.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/policy/authenticate.h"
 
@@ -682,7 +683,11 @@ static void check_document(struct arena *a, struct str path,
     struct openapi *doc;
     struct api *api = NULL, *other;
 
-    if (openapi_load(a, scratch, &oas_files, path, ps, &doc) == ERR_OK) {
+    enum err e = entry->answer
+                     ? apikey_issuer_load(a, scratch, &s->gateway, ps, &doc)
+                     : openapi_load(a, scratch, &oas_files, path, ps, &doc);
+
+    if (e == ERR_OK) {
         describe(text, doc, s, entry);
         if (api_compile(doc, entry, &s->gateway, credentials, policies, NULL, 0,
                         ps, &api) == ERR_OK &&
@@ -747,6 +752,9 @@ enum err gateway_check(struct arena *a, const struct settings *s,
             check_document(a, files.items[k], s, entry, credentials, policies,
                            router, text, ps);
     }
+    if (s->gateway.apikey_issuer.enabled)
+        check_document(a, apikey_issuer_entry.path, s, &apikey_issuer_entry,
+                       credentials, policies, router, text, ps);
     credentials_unref(credentials);
     keysets_free(keysets);
     policies_unref(policies);

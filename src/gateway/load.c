@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "format/conf_read.h"
+#include "gateway/apikey_issuer.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway_internal.h"
 
@@ -163,6 +164,25 @@ static struct api *unchanged(struct load *l, struct str path, uint64_t entry)
     return api;
 }
 
+/* What it was made of; the gateway's own document is in no file. */
+static void keep_files(struct api *api, const struct openapi *doc)
+{
+    api->files = arena_alloc(api->arena, doc->file_count * sizeof(*api->files));
+    api->file_count = doc->file_count;
+    for (size_t i = 0; i < doc->file_count; i++)
+        api->files[i] = arena_copy(api->arena, doc->files[i]);
+}
+
+static enum err load_document(struct load *l, struct arena *model,
+                              struct arena *scratch, struct str path,
+                              const struct api_conf *entry,
+                              struct openapi **out)
+{
+    return entry->answer
+               ? apikey_issuer_load(model, scratch, &l->s->gateway, l->ps, out)
+               : openapi_load(model, scratch, &oas_files, path, l->ps, out);
+}
+
 static struct api *compile(struct load *l, struct str path,
                            const struct api_conf *entry, uint64_t content)
 {
@@ -170,15 +190,14 @@ static struct api *compile(struct load *l, struct str path,
     struct openapi *doc = NULL;
     struct api *api = NULL;
 
-    if (openapi_load(model, scratch, &oas_files, path, l->ps, &doc) == ERR_OK &&
+    if (load_document(l, model, scratch, path, entry, &doc) == ERR_OK &&
         api_compile(doc, entry, &l->s->gateway, l->credentials, l->policies,
                     l->g->upstreams, doc->content, l->ps, &api) == ERR_OK) {
         api->entry_content = content;
-        api->files =
-            arena_alloc(api->arena, doc->file_count * sizeof(*api->files));
-        api->file_count = doc->file_count;
-        for (size_t i = 0; i < doc->file_count; i++)
-            api->files[i] = arena_copy(api->arena, doc->files[i]);
+        if (entry->answer)
+            api->content = HASH_CONTENT_START;
+        else
+            keep_files(api, doc);
         api->slot = slot_take(l->g, api);
         api->fresh = true;
     }
@@ -247,6 +266,8 @@ static void load_apis(struct load *l)
         for (size_t k = 0; k < files.count; k++)
             add_document(l, files.items[k], entry);
     }
+    if (l->s->gateway.apikey_issuer.enabled)
+        add_document(l, apikey_issuer_entry.path, &apikey_issuer_entry);
     map_free(l->by_file);
 }
 

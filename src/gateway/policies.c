@@ -49,6 +49,26 @@ static void bind_callers(struct policies *p)
         }
 }
 
+/* The tier of keys that the gateway issues: better said now than to whoever
+ * calls with one. */
+static bool knows_own_tier(const struct policies *p, const struct settings *s,
+                           struct problems *ps)
+{
+    const struct apikey_issuer_conf *c = &s->gateway.apikey_issuer;
+    struct str near;
+
+    if (!c->enabled || !c->tier.len || policies_caller_tier(p, c->tier))
+        return true;
+    near = tiers_nearest(&p->tiers, TIER_APPLICATION, c->tier);
+    problem_error(ps, s->file, 0,
+                  "gateway.apikey_issuer.tier: there is no tier "
+                  "\"%.*s\"%s%.*s%s; gateway.policies names the file with "
+                  "tiers",
+                  STR_ARG(c->tier), near.p ? "; the nearest is \"" : "",
+                  STR_ARG(near), near.p ? "\"" : "");
+    return false;
+}
+
 enum err policies_new(const struct settings *s, struct counters *counters,
                       struct problems *ps, struct policies **out)
 {
@@ -66,6 +86,10 @@ enum err policies_new(const struct settings *s, struct counters *counters,
         return ERR_INVALID;
     }
     bind_callers(p);
+    if (!knows_own_tier(p, s, ps)) {
+        arena_free(a);
+        return ERR_INVALID;
+    }
     *out = p;
     return ERR_OK;
 }

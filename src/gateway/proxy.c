@@ -239,6 +239,15 @@ void proxy_slow_backend(struct exchange *x)
     http_call_pause(&x->call);
 }
 
+/* Enough of the body is here. */
+static void held(struct exchange *x)
+{
+    if (x->cluster)
+        dispatch(x);
+    else
+        x->op->answer(x);
+}
+
 void proxy_request_body(struct exchange *x, char *p, size_t n)
 {
     if (x->state == X_OVER)
@@ -263,7 +272,7 @@ void proxy_request_body(struct exchange *x, char *p, size_t n)
         http_pause(&x->s);
     }
     if (x->state == X_HOLD)
-        dispatch(x);
+        held(x);
 }
 
 void proxy_request_end(struct exchange *x, struct str trailers)
@@ -273,7 +282,7 @@ void proxy_request_end(struct exchange *x, struct str trailers)
     if (x->call.client)
         forward(x, NULL, 0, true);
     else if (x->state == X_HOLD)
-        dispatch(x);
+        held(x);
 }
 
 void proxy_hold(struct exchange *x)
@@ -281,6 +290,11 @@ void proxy_hold(struct exchange *x)
     const struct message *m = &x->s.request;
 
     x->cluster = x->op->production;
+    if (!x->cluster) {
+        if (x->whole)
+            x->op->answer(x); /* else when the body has come */
+        return;
+    }
     if (x->cluster->total_ms)
         x->total_at_ms = now_ms(x) + x->cluster->total_ms;
     if (x->deadline_ms && (!x->total_at_ms || x->deadline_ms < x->total_at_ms))

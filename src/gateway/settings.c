@@ -555,6 +555,20 @@ static void check_access_log(const struct reader *r, struct str format)
     access_log_format_free(access_log_format_new(format, r->ps, file, line));
 }
 
+static void check_own_path(const struct reader *r, const char *name,
+                           struct str path)
+{
+    char *out = arena_raw(r->a, path.len + 1);
+    size_t len;
+    bool unchanged = false;
+
+    if (path.len < 2 || path.p[0] != '/' || path.p[path.len - 1] == '/' ||
+        str_find(path, '{') < path.len ||
+        uri_path_normal(path, out, &len, &unchanged) || !unchanged)
+        complain(r, name, "must be a plain path such as /apikey, got \"%.*s\"",
+                 STR_ARG(path));
+}
+
 static void check_gateway(const struct reader *r, const struct gateway_conf *g)
 {
     struct address address;
@@ -578,6 +592,7 @@ static void check_gateway(const struct reader *r, const struct gateway_conf *g)
         complain(r, "gateway.backend_jwt.header",
                  "must be the name of a field, got \"%.*s\"",
                  STR_ARG(g->backend_jwt.header));
+    check_own_path(r, "gateway.apikey_issuer.path", g->apikey_issuer.path);
     check_reply_headers(r, &g->reply_headers);
     check_upstreams(r, &g->upstreams);
     check_cors(r, &g->cors);

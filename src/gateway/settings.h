@@ -13,6 +13,8 @@
 #include "http/outbound.h"
 #include "net/tls.h"
 
+struct exchange;
+
 struct listener_conf {
     struct str address;
     struct tls_server_conf tls; /* certificate empty and !local: plain */
@@ -30,6 +32,8 @@ struct api_conf {
     struct str tier;                  /* where the document names none */
     uint64_t max_tps;     /* calls to its backend in a second; 0: no limit */
     bool default_version; /* also serves the path without version */
+    /* No setting: who answers instead of a backend. */
+    void (*answer)(struct exchange *x);
 };
 
 /* Fields of gateway.reply_headers with a value; an exchange has room for no
@@ -137,6 +141,7 @@ struct gateway_conf {
     struct conf_list users;         /* struct user_conf */
     struct outbound_conf outbound;
     struct api_keys_conf api_keys;
+    struct apikey_issuer_conf apikey_issuer;
     struct backend_jwt_conf backend_jwt;
     struct {
         uint64_t size;   /* bytes of the ring; 0: nothing is kept */

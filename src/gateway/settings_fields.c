@@ -809,6 +809,12 @@ static const struct conf_field gateway_fields[] = {
       .at = GATEWAY(api_keys),
       .fields = api_keys_fields,
       .help = "API keys, where documents ask for apiKey." },
+    { .name = "apikey_issuer",
+      .type = CONF_SECTION,
+      .at = GATEWAY(apikey_issuer),
+      .fields = apikey_issuer_fields,
+      .help = "An operation of the gateway's own that gives signed API keys to "
+              "the users of gateway.users (docs/authentication.md)." },
     { .name = "backend_jwt",
       .type = CONF_SECTION,
       .at = GATEWAY(backend_jwt),

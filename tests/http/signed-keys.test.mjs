@@ -303,3 +303,165 @@ describe('Commands about signed keys', () => {
             assert.match(result.stderr, text);
         });
 });
+
+describe('The issuer of keys', () => {
+    const SHA = (text) => `@sha256:{${crypto.createHash('sha256').update(text).digest('hex')}}`;
+    const basic = (name, password) => ({ Authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}` });
+    const ann = basic('ann', 'secret');
+    let own;
+
+    const ask = (target = '/apikey', headers = ann, options = {}) => own.call(target, { headers, ...options });
+    const claimsOf = (answer) => {
+        assert.equal(answer.status, 200, answer.text);
+        assert.deepEqual(Object.keys(answer.json), ['apikey']);
+        assert.equal(answer.header('cache-control'), 'no-store');
+        assert.match(answer.header('content-type'), /^application\/json/);
+        return decode(answer.json.apikey, 1);
+    };
+    const use = (key, target = '/shop/a', headers = {}) => own.call(target, { headers: { 'X-Key': key, ApiKey: key, ...headers } });
+    const settings = {
+        issuers: [{ issuer: issuer.issuer, jwks: 'keys.json' }],
+        users: [{ name: 'ann', password: SHA('secret'), scopes: ['keys', 'admin'] }, { name: 'bob', password: SHA('bob') }],
+        apikeyIssuer: { enabled: true, http: true, scope: 'keys', apis: ['Shop'], validityMax: '1d', tier: 'Gold' },
+        authentication: { failures: 5, window: '1h' },
+        trustedProxies: ['127.0.0.1'],
+    };
+
+    before(async () => (own = await startGateway({ documents: documents(), files: { 'keys.json': issuer.jwks }, ...settings })));
+    after(() => own.stop());
+
+    test('gives a key that is good at once', async () => {
+        const answer = await ask();
+        const claims = claimsOf(answer);
+
+        assert.equal(claims.sub, 'ann');
+        assert.deepEqual(claims.application, { name: 'ann', owner: 'ann', tier: 'Gold' });
+        assert.deepEqual(claims.subscribedAPIs, [{ name: 'Shop' }]);
+        assert.equal(claims.exp - claims.iat, 24 * 3600, 'never longer than validity_max');
+        assert.equal((await use(answer.json.apikey)).status, 200);
+        assertError(await use(answer.json.apikey, '/old/a'), 403, '900908');
+        assertError(await use(answer.json.apikey, '/shop/admin'), 403, '900910');
+        assert.notEqual(claimsOf(await ask()).jti, claims.jti);
+    });
+
+    const wish = { validityTime: 60, permittedIP: '10.0.0.0/8,::1', permittedReferer: '*.example.com/*', apis: 'Shop:1.0', scope: 'admin' };
+    const asForm = new URLSearchParams(Object.entries(wish).map(([k, v]) => [k, String(v)])).toString();
+    const forms = {
+        'the query': () => ask(`/apikey?${asForm}`),
+        'a form in a GET': () => ask('/apikey', ann, { body: asForm }),
+        'a form in a POST': () => ask('/apikey', { ...ann, 'Content-Type': 'application/x-www-form-urlencoded' }, { method: 'POST', body: asForm }),
+        'JSON in a GET': () => ask('/apikey', { ...ann, 'Content-Type': 'application/json' }, { body: JSON.stringify(wish) }),
+        'JSON with lists': () => ask('/apikey', ann, { method: 'POST', body: JSON.stringify({ ...wish, validityTime: '60', apis: ['Shop:1.0'], permittedIP: ['10.0.0.0/8', '::1'] }) }),
+    };
+
+    for (const [where, send] of Object.entries(forms))
+        test(`does what is asked in ${where}`, async () => {
+            const answer = await send();
+            const claims = claimsOf(answer);
+
+            assert.equal(claims.exp - claims.iat, 60);
+            assert.equal(claims.permittedIP, '10.0.0.0/8,::1');
+            assert.equal(claims.permittedReferer, '*.example.com/*');
+            assert.equal(claims.scope, 'admin');
+            assert.deepEqual(claims.subscribedAPIs, [{ name: 'Shop', version: '1.0' }]);
+            assert.equal((await use(answer.json.apikey, '/shop/admin', from)).status, 200);
+            assertError(await use(answer.json.apikey, '/shop/admin', { ...from, 'X-Forwarded-For': '11.0.0.1' }), 403, '900908');
+        });
+
+    for (const [what, query] of [
+        ['a time that is none', 'validityTime=soon'], ['no time at all', 'validityTime=0'], ['a time of ages', 'validityTime=99999999999'],
+        ['another API', 'apis=Old'], ['one more API', 'apis=Shop,Old'], ['a name that only begins alike', 'apis=Shopping'],
+        ['a scope nobody gave the user', 'scope=admin+root'], ['a broken address', 'permittedIP=10.0.0.0/99'],
+        ['a line break', 'permittedReferer=a%0D%0Ab'], ['too many', `apis=${Array.from({ length: 65 }, () => 'Shop').join(',')}`],
+    ])
+        test(`refuses ${what}`, async () => {
+            const answer = await ask(`/apikey?${query}`);
+
+            assertError(answer, 400);
+            assert.equal(answer.header('cache-control'), 'no-store');
+            const { stdout } = await run(['explain', answer.header('activityid'), '--state-dir', own.stateDir]);
+
+            assert.match(stdout, new RegExp(`no API key like this can be issued: ${query.split('=')[0]}`));
+        });
+
+    test('refuses a body that is too long, or broken JSON', async () => {
+        assertError(await ask('/apikey', ann, { method: 'POST', body: `apis=${'x'.repeat(40000)}` }), 413);
+        assertError(await ask('/apikey', ann, { method: 'POST', body: '{"validityTime":' }), 400);
+        assertError(await ask('/apikey', ann, { method: 'POST', body: '{"validityTime":[60]}' }), 400);
+        assertError(await ask('/apikey', ann, { method: 'POST', body: '{"apis":[7]}' }), 400);
+    });
+
+    test('gives none to others, to no other method, and to no page of another site', async () => {
+        assertError(await ask('/apikey', {}), 401, '900913');
+        assertError(await ask('/apikey', basic('bob', 'bob')), 403, '900910');
+        assertError(await ask('/apikey', basic('ann', 'wrong')), 401, '900914');
+        assertError(await ask('/apikey', basic('nobody', 'secret')), 401, '900914');
+        assertError(await ask('/apikey', bearer((await ask()).json.apikey)), 401);
+        assertError(await ask('/apikey', ann, { method: 'DELETE' }), 405);
+        const page = await ask('/apikey', { Origin: 'https://evil.test', 'Access-Control-Request-Method': 'GET' }, { method: 'OPTIONS' });
+
+        assertError(page, 405);
+        assert.equal(page.header('access-control-allow-origin'), undefined);
+    });
+
+    test('limits guesses by address, for whom else nothing changes', async () => {
+        const guess = (i) => ask('/apikey', { ...basic('ann', `guess${i}`), 'X-Forwarded-For': '192.0.2.7' });
+
+        for (let i = 0; i < 5; i++)
+            assertError(await guess(i), 401, '900914');
+        const answer = await guess(9);
+
+        assertError(answer, 429);
+        assert.ok(answer.header('retry-after'));
+        claimsOf(await ask());
+    });
+
+    test('stays through a reload and goes when it is switched off', async () => {
+        await own.mustReload();
+        const { apikey } = (await ask()).json;
+
+        own.configure({ apikeyIssuer: { enabled: false } });
+        await own.mustReload();
+        assertError(await ask(), 404);
+        assert.equal((await use(apikey)).status, 200, 'its keys stay good');
+        own.configure({ apikeyIssuer: settings.apikeyIssuer });
+        await own.mustReload();
+        claimsOf(await ask());
+    });
+
+    test('answers over TLS alone unless told otherwise, and at the path that is set', async () => {
+        own.configure({ apikeyIssuer: { enabled: true, path: '/keys/new', validity: '1h' } });
+        await own.mustReload();
+        assertError(await ask(), 404);
+        const answer = await ask('/keys/new');
+
+        assertError(answer, 403);
+        assert.match(answer.text, /Unsupported Transport/);
+        own.configure({ apikeyIssuer: { enabled: true, http: true, path: '/keys/new', validity: '1h' } });
+        await own.mustReload();
+        const claims = claimsOf(await ask('/keys/new'));
+
+        assert.equal(claims.exp - claims.iat, 3600);
+        assert.ok(!('subscribedAPIs' in claims) && !('tier' in claims.application));
+        assert.equal(claimsOf(await ask('/keys/new?validityTime=-1')).exp, undefined);
+        own.configure({ apikeyIssuer: settings.apikeyIssuer });
+        await own.mustReload();
+    });
+
+    test('is checked before it starts', async () => {
+        const refused = async (options, text) => {
+            own.configure(options);
+            const result = await run(['config', 'check', '--config', own.file('tollgate.yaml')]);
+
+            own.configure({ ...settings, users: settings.users, apiKeys: undefined });
+            assert.equal(result.code, 1, result.output);
+            assert.match(result.output, text);
+        };
+
+        await refused({ users: [] }, /apikey_issuer.*there are no users/);
+        await refused({ apiKeys: { signed: false } }, /gateway\.apikey_issuer issues signed keys/);
+        await refused({ apikeyIssuer: { enabled: true, path: '/shop' } }, /is served at \/shop/);
+        await refused({ apikeyIssuer: { ...settings.apikeyIssuer, tier: 'Nosuch' } }, /gateway\.apikey_issuer\.tier.*"Nosuch"/);
+        await refused({ apikeyIssuer: { ...settings.apikeyIssuer, path: 'apikey' } }, /gateway\.apikey_issuer\.path/);
+    });
+});

@@ -264,6 +264,57 @@ const struct conf_field api_keys_fields[] = {
 };
 
 #undef AT
+#define AT(member) offsetof(struct apikey_issuer_conf, member)
+
+const struct conf_field apikey_issuer_fields[] = {
+    { .name = "enabled",
+      .type = CONF_BOOL,
+      .at = AT(enabled),
+      .help = "Issue keys. Needs gateway.api_keys.signed." },
+    { .name = "path",
+      .type = CONF_STRING,
+      .at = AT(path),
+      .def = "/apikey",
+      .help = "Where: GET or POST with the user's name and password (Basic), "
+              "on every listener." },
+    { .name = "http",
+      .type = CONF_BOOL,
+      .at = AT(plain_http),
+      .help = "Also on listeners without TLS, where passwords and keys can be "
+              "read by who is on the way: behind a balancer that ends TLS." },
+    { .name = "validity",
+      .type = CONF_DURATION_MS,
+      .at = AT(validity_ms),
+      .max = 36500 * DAY,
+      .def = "0",
+      .help = "How long a key is good that was asked for without "
+              "validityTime. 0: for ever." },
+    { .name = "validity_max",
+      .type = CONF_DURATION_MS,
+      .at = AT(validity_max_ms),
+      .max = 36500 * DAY,
+      .def = "0",
+      .help = "No key is good for longer, whatever was asked for. 0: no "
+              "ceiling." },
+    { .name = "apis",
+      .type = CONF_STRINGS,
+      .at = AT(apis),
+      .help = "APIs it issues keys for: NAME or NAME:VERSION (title and "
+              "version of their documents). A key that was asked for without "
+              "apis is for these. Empty: all." },
+    { .name = "scope",
+      .type = CONF_STRING,
+      .at = AT(scope),
+      .help = "A scope that users need to get a key. Empty: none." },
+    { .name = "tier",
+      .type = CONF_STRING,
+      .at = AT(tier),
+      .help = "The limit for calls with these keys, by name, counted for each "
+              "user. Empty: none of their own." },
+    { 0 },
+};
+
+#undef AT
 #define AT(member) offsetof(struct backend_jwt_conf, member)
 
 static const char *const signing_names[] = { "RS256", "ES256", NULL };

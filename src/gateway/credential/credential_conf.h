@@ -73,6 +73,17 @@ struct key_issuer_conf {
     bool check_apis; /* a key names its APIs, or is for none */
 };
 
+/* The gateway's own operation that issues signed keys. */
+struct apikey_issuer_conf {
+    bool enabled;
+    struct str path;
+    bool plain_http;
+    uint64_t validity_ms, validity_max_ms; /* 0: for ever; no ceiling */
+    struct conf_strings apis;              /* it issues keys for; none: all */
+    struct str scope;                      /* users need it; empty: none */
+    struct str tier;                       /* of the keys; empty: none */
+};
+
 struct backend_jwt_conf {
     bool enabled;
     struct str header, issuer, audience, dialect;
@@ -85,6 +96,7 @@ struct backend_jwt_conf {
 extern const struct conf_field backend_jwt_fields[];
 extern const struct conf_field api_keys_fields[];
 extern const struct conf_field key_issuer_fields[];
+extern const struct conf_field apikey_issuer_fields[];
 extern const struct conf_field issuer_fields[];
 extern const struct conf_field introspection_fields[]; /* introspection.c */
 extern const struct conf_field authentication_fields[];

@@ -123,6 +123,23 @@ static void load_signing(struct credentials *c, const struct settings *s,
         (void)signing_key_load(c->arena, path, alg, ps, &c->signing);
 }
 
+static void copy_key_issuer(struct credentials *c, const struct settings *s,
+                            struct problems *ps)
+{
+    struct apikey_issuer_conf *to = &c->apikey_issuer;
+
+    *to = s->gateway.apikey_issuer;
+    to->path = arena_copy(c->arena, to->path);
+    to->scope = arena_copy(c->arena, to->scope);
+    to->tier = arena_copy(c->arena, to->tier);
+    to->apis.items = (struct str *)(uintptr_t)strings_copy(c->arena, &to->apis);
+    if (to->enabled && !s->gateway.api_keys.take_signed)
+        problem_error(ps, s->file, 0,
+                      "gateway.apikey_issuer issues signed keys, which "
+                      "gateway.api_keys.signed: false does not take; take one "
+                      "of them out");
+}
+
 enum err credentials_new(const struct settings *s, struct keysets *keysets,
                          bool make, struct problems *ps,
                          struct credentials **out)
@@ -146,6 +163,7 @@ enum err credentials_new(const struct settings *s, struct keysets *keysets,
     (void)users_new(a, &s->gateway.users, s->file, ps, &c->users);
     load_keys(c, s, ps);
     load_signing(c, s, ps);
+    copy_key_issuer(c, s, ps);
     (void)key_signers_init(a, &s->gateway.api_keys, s->state_dir, keysets, make,
                            s->file, ps, &c->signers);
     if (ps->errors > errors) {

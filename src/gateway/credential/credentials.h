@@ -28,6 +28,7 @@ struct credentials {
     struct users *users;
     struct watched keys; /* struct keyfile */
     struct key_signers signers;
+    struct apikey_issuer_conf apikey_issuer;
     struct backend_jwt_conf backend_jwt;
     struct signing_key signing; /* when backend_jwt is enabled */
 };
