@@ -27,6 +27,12 @@ static inline void put_text(struct out *o, const char *p, size_t n)
 }
 #define PUT(o, literal) put_text(o, "" literal, sizeof(literal) - 1)
 
+static const char pairs[] =
+    "00010203040506070809101112131415161718192021222324"
+    "25262728293031323334353637383940414243444546474849"
+    "50515253545556575859606162636465666768697071727374"
+    "75767778798081828384858687888990919293949596979899";
+
 static void put_number(struct out *o, uint64_t n)
 {
     char digits[20];
@@ -36,10 +42,12 @@ static void put_number(struct out *o, uint64_t n)
         *o->p++ = (char)('0' + n);
         return;
     }
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
+    for (; n >= 100; n /= 100)
+        memcpy(digits + (at -= 2), pairs + n % 100 * 2, 2);
+    if (n >= 10)
+        memcpy(digits + (at -= 2), pairs + n * 2, 2);
+    else
+        digits[--at] = (char)('0' + n);
     for (; at < sizeof(digits); at++)
         *o->p++ = digits[at];
 }
@@ -64,18 +72,21 @@ static bool plain_8(uint64_t w)
     return !(odd & ALL(0x80));
 }
 
-/* Copies plain bytes; returns how many. */
+/* Copies plain bytes; returns how many. The last eight may overlap those
+ * before. */
 static size_t put_plain(char *out, struct str s)
 {
     size_t n = 0;
+    uint64_t w;
 
-    for (; n + 8 <= s.len; n += 8) {
-        uint64_t w;
-
+    while (n + 8 <= s.len) {
         memcpy(&w, s.p + n, 8);
         if (!plain_8(w))
             break;
         memcpy(out + n, &w, 8);
+        n += 8;
+        if (n < s.len && s.len < n + 8)
+            n = s.len - 8;
     }
     while (n < s.len && plain((unsigned char)s.p[n])) {
         out[n] = s.p[n];
