@@ -43,8 +43,8 @@ struct worker {
     struct slow *slow;            /* likewise */
     struct explain_ring *explain; /* the gateway's; or NULL */
     const struct explain_key *explain_key;
-    struct events *events; /* the gateway's; with ring */
-    struct ring *ring;     /* this thread's; NULL: no events */
+    struct events *events;      /* the gateway's; with ring */
+    struct ring *ring;          /* this thread's; NULL: no events */
     struct token_cache *tokens; /* for so many */
     uint64_t tokens_capacity;
     struct fetcher *fetcher; /* made when first needed, as the next */
