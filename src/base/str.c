@@ -73,6 +73,29 @@ enum err str_to_u64(struct str s, uint64_t max, uint64_t *out)
     return ERR_OK;
 }
 
+bool str_matches(struct str pattern, struct str s)
+{
+    struct str rest = pattern, part = str_cut(&rest, '*');
+
+    if (!rest.p)
+        return str_eq(part, s);
+    if (!s.p)
+        s = STR("");
+    if (!str_starts(s, part))
+        return false;
+    s = str_skip(s, part.len);
+    /* What lies between two stars is found where it first fits: nothing that
+     * follows could need an earlier end. */
+    while (part = str_cut(&rest, '*'), rest.p) {
+        const char *at = part.len ? memmem(s.p, s.len, part.p, part.len) : s.p;
+
+        if (part.len && !at)
+            return false;
+        s = str_skip(s, (size_t)(at - s.p) + part.len);
+    }
+    return str_ends(s, part);
+}
+
 int str_cmp(struct str a, struct str b)
 {
     size_t n = a.len < b.len ? a.len : b.len;

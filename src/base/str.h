@@ -87,6 +87,10 @@ struct str str_cut(struct str *rest, char sep);
 /* All of s as decimal digits, no sign, no space; ERR_INVALID for anything
  * else, ERR_LIMIT above max. */
 enum err str_to_u64(struct str s, uint64_t max, uint64_t *out);
+/* Whether s is as pattern says, in which each * stands for any bytes, also
+ * none. Linear in s. */
+bool str_matches(struct str pattern, struct str s);
+
 /* Negative, 0 or positive, like memcmp, shorter first when one is the prefix
  * of the other. */
 int str_cmp(struct str a, struct str b);

@@ -7,6 +7,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+
 void file_mark_take(struct str path, struct file_mark *out)
 {
     if (!path.len || stat(path.p, &out->s))
@@ -31,6 +33,47 @@ static enum err said(struct problems *ps, struct str path, const char *what)
 {
     problem_error(ps, path, 0, "%s: %s", what, strerrordesc_np(errno));
     return ERR_IO;
+}
+
+static enum err read_all(int fd, struct buf *b)
+{
+    ssize_t n;
+
+    do {
+        enum err e = buf_reserve(b, 65536);
+
+        if (e)
+            return e;
+        n = read(fd, b->p + b->len, 65536);
+        if (n > 0)
+            b->len += (size_t)n;
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    return n ? ERR_IO : ERR_OK;
+}
+
+enum err whole_file_read(struct arena *a, struct str path, size_t max_bytes,
+                         struct problems *ps, struct str *out)
+{
+    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
+    struct buf b;
+    enum err e;
+
+    if (fd < 0)
+        return errno == ENOENT ? ERR_NOT_FOUND
+                               : said(ps, path, "cannot be opened");
+    buf_init(&b, max_bytes + 65536);
+    e = read_all(fd, &b);
+    if (e == ERR_LIMIT || b.len > max_bytes) {
+        problem_error(ps, path, 0, "is larger than %zu bytes", max_bytes);
+        e = ERR_LIMIT;
+    } else if (e) {
+        said(ps, path, "cannot be read");
+    } else {
+        *out = arena_copy(a, buf_view(&b));
+    }
+    buf_done(&b);
+    close(fd);
+    return e;
 }
 
 int whole_file_lock(struct str path, struct problems *ps)

@@ -19,6 +19,11 @@ void file_mark_take(struct str path, struct file_mark *out);
 /* Whether it is another file, was written to, or has another owner or mode. */
 bool file_mark_differs(const struct file_mark *a, const struct file_mark *b);
 
+/* All of a file, with a NUL behind it. ERR_NOT_FOUND: it is not there, without
+ * a problem; ERR_LIMIT, ERR_IO: with one. */
+enum err whole_file_read(struct arena *a, struct str path, size_t max_bytes,
+                         struct problems *ps, struct str *out);
+
 /* Waits for the lock, a file beside it (PATH.lock): a descriptor to close, or
  * -1 with a problem. */
 int whole_file_lock(struct str path, struct problems *ps);

@@ -165,6 +165,40 @@ static void every_error_has_a_name(void **state)
     assert_string_equal(err_name((enum err)99), "unknown");
 }
 
+static bool matches(const char *pattern, const char *s)
+{
+    return str_matches(str_z(pattern), str_z(s));
+}
+
+static void a_star_stands_for_anything(void **state)
+{
+    (void)state;
+    assert_true(matches("", ""));
+    assert_false(matches("", "a"));
+    assert_true(matches("*", ""));
+    assert_true(matches("*", "abc"));
+    assert_true(matches("**", "abc"));
+    assert_true(matches("abc", "abc"));
+    assert_false(matches("abc", "abcd"));
+    assert_false(matches("abc", "ABC"));
+    assert_true(matches("a*", "a"));
+    assert_true(matches("a*", "abc"));
+    assert_false(matches("a*", "ba"));
+    assert_true(matches("*c", "abc"));
+    assert_false(matches("*c", "abcd"));
+    assert_true(matches("a*c", "ac"));
+    assert_true(matches("a*c", "abcbc"));
+    assert_false(matches("a*a", "a"));
+    assert_true(matches("*b*", "abc"));
+    assert_false(matches("*x*", "abc"));
+    assert_true(matches("a*b*a", "aba"));
+    assert_false(matches("a*b*ab", "aab"));
+    assert_true(matches("*ab*ab", "abab"));
+    assert_false(matches("*ab*ab", "ab"));
+    assert_true(str_matches(STR("*"), STR_NULL));
+    assert_false(str_matches(STR("*a*b"), STR_NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +213,7 @@ int main(void)
         cmocka_unit_test(well_formed_utf8_is_read_whole),
         cmocka_unit_test(ill_formed_utf8_is_noticed),
         cmocka_unit_test(every_error_has_a_name),
+        cmocka_unit_test(a_star_stands_for_anything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,24 @@ static void a_lock_is_held_until_it_is_closed(void **state)
     close(fd);
 }
 
+static void a_file_is_read_up_to_its_ceiling(void **state)
+{
+    struct str text = STR_NULL;
+    (void)state;
+
+    assert_int_equal(whole_file_read(a, path, 10, &ps, &text), ERR_NOT_FOUND);
+    assert_int_equal(ps.errors, 0);
+    replace("0123456789");
+    assert_int_equal(whole_file_read(a, path, 10, &ps, &text), ERR_OK);
+    assert_string_equal(text.p, "0123456789");
+    assert_int_equal(whole_file_read(a, path, 9, &ps, &text), ERR_LIMIT);
+    assert_int_equal(ps.errors, 1);
+    assert_int_equal(
+        whole_file_read(a, arena_printf(a, "%s", folder), 9, &ps, &text),
+        ERR_IO);
+    assert_int_equal(ps.errors, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -126,6 +144,7 @@ int main(void)
         TEST(a_replaced_file_differs_though_it_says_the_same),
         TEST(the_mode_stays_and_a_first_file_is_for_its_owner_alone),
         TEST(what_cannot_be_written_leaves_the_old_and_says_where),
+        TEST(a_file_is_read_up_to_its_ceiling),
         TEST(a_lock_is_held_until_it_is_closed),
     };
 
