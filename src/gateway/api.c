@@ -261,6 +261,19 @@ static void set_context(struct compile *c)
     c->api->context = arena_copy(c->a, given);
 }
 
+/* As deny rules may name it. */
+static void set_names(struct api *api)
+{
+    struct str *names = api->names;
+
+    names[api->name_count++] = api->name;
+    names[api->name_count++] = arena_printf(
+        api->arena, "%.*s:%.*s", STR_ARG(api->name), STR_ARG(api->version));
+    names[api->name_count++] = api->context.len ? api->context : STR("/");
+    if (api->has_unversioned)
+        names[api->name_count++] = api->context_unversioned;
+}
+
 static void set_hosts(struct compile *c)
 {
     const struct conf_strings *h = &c->entry->hosts;
@@ -305,6 +318,7 @@ enum err api_compile(const struct openapi *doc, const struct api_conf *entry,
     api->tree = op_tree_new(a);
     api->ops = arena_alloc(a, (doc->operation_count + 1) * sizeof(*api->ops));
     set_context(c);
+    set_names(api);
     api->event = event_of_api(a, api);
     set_hosts(c);
     check_unenforced(c);

@@ -36,6 +36,8 @@ struct api {
     struct op *ops;
     size_t op_count;
     struct op_tree *tree;
+    struct str names[4]; /* NAME, NAME:VERSION, contexts: for deny rules */
+    uint32_t name_count;
     struct str event; /* what is the same in all its events */
     struct cors cors;
     struct credentials *credentials;

@@ -167,19 +167,20 @@ REASON(SCOPE_MISSING, "scope_missing", "the scope \"%s\" is missing",
        "ask the issuer for a token with the scope \"%s\" (or make the API key "
        "with it)")
 
+#define DENY_FIX                                                         \
+    "have the rule taken out: `tollgate deny list` shows it, `tollgate " \
+    "deny remove ID` takes it back"
 REASON(DENIED_ADDRESS, "denied_address",
-       "calls from this address are blocked (%s)", "have the rule taken out")
-REASON(DENIED_API, "denied_api", "calls of this API are blocked (%s)",
-       "have the rule taken out")
+       "calls from this address are blocked (%s)", DENY_FIX)
+REASON(DENIED_API, "denied_api", "calls of this API are blocked (%s)", DENY_FIX)
 REASON(DENIED_APPLICATION, "denied_application",
-       "calls of this application are blocked (%s)", "have the rule taken out")
+       "calls of this application are blocked (%s)", DENY_FIX)
 REASON(DENIED_USER, "denied_user", "calls of this user are blocked (%s)",
-       "have the rule taken out")
+       DENY_FIX)
 REASON(DENIED_COUNTRY, "denied_country",
-       "calls from this country are blocked (%s)", "have the rule taken out")
+       "calls from this country are blocked (%s)", DENY_FIX)
 REASON(DENIED_CONDITION, "denied_condition",
-       "calls that meet this condition are blocked (%s)",
-       "have the rule taken out")
+       "calls that meet this condition are blocked (%s)", DENY_FIX)
 
 REASON(LIMIT_LEFT, "limit_left", "the limit %s has room", NULL)
 REASON(LIMIT_REACHED, "limit_reached", "the limit %s is used up",

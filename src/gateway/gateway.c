@@ -11,10 +11,11 @@
 #include "base/log.h"
 #include "events/events.h"
 #include "gateway/apikey_issuer.h"
+#include "gateway/deny/denials.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/policy/authenticate.h"
 
-enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 500 };
+enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 250 };
 enum { SLOW_LINE = 256 };        /* passwords that wait */
 enum { EVENTS_CLOSE_MS = 2000 }; /* to hand over what is left */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
@@ -43,6 +44,7 @@ static void look_keys(struct timer *t)
 
     if (g->credentials) {
         look_file(g, &g->credentials->keys);
+        look_file(g, &g->deny);
         look_file(g, &g->credentials->signers.revoked);
     }
     if (g->counters)
@@ -574,6 +576,7 @@ void gateway_free(struct gateway *g)
     keysets_free(g->keysets);
     outbound_set_own(NULL, 0);
     policies_unref(g->policies);
+    watched_close(&g->deny);
     counters_close(g->counters);
     events_close(g->events, EVENTS_CLOSE_MS);
     timer_clear(&g->drain_timer);
@@ -732,8 +735,11 @@ enum err gateway_check(struct arena *a, const struct settings *s,
     struct keysets *keysets = keysets_new(NULL, NULL, NULL);
     struct credentials *credentials;
     struct policies *policies;
+    struct watched deny = { 0 };
 
     check_settings(s, ps);
+    (void)denials_open(a, s, ps, &deny);
+    watched_close(&deny);
     if (credentials_new(s, keysets, false, ps, &credentials)) {
         keysets_free(keysets);
         return ERR_INVALID;

@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "format/conf_read.h"
 #include "gateway/apikey_issuer.h"
+#include "gateway/deny/denials.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway_internal.h"
 
@@ -25,6 +26,7 @@ struct load {
     uint64_t conf_content;
     struct credentials *credentials;
     struct policies *policies;
+    struct watched deny;
     size_t capacity;
     bool reopen; /* the log file, once all is well */
 };
@@ -72,6 +74,7 @@ static uint64_t conf_content(const struct settings *s)
     copy.file = copy.state_dir = STR_NULL;
     copy.gateway.listeners.count = copy.gateway.apis.count = 0;
     copy.gateway.access_log.file = STR_NULL;
+    copy.gateway.access.deny_file = STR_NULL;
     copy.gateway.events = (struct events_conf) { .to = EVENTS_OFF };
     buf_init(&b, 4 << 20);
     (void)conf_show(&b, settings_fields, &copy, 0);
@@ -151,6 +154,15 @@ static void keep_credentials(struct load *l)
     g->credentials_content = l->conf_content;
     attempts_set_limit(g->attempts, g->credentials->conf.failures,
                        g->credentials->conf.window_ms);
+}
+
+static void keep_rules(struct load *l)
+{
+    void *old;
+
+    watched_take(&l->g->deny, &l->deny, &old);
+    if (old)
+        retire_thing(l->g, l->deny.kind->free, old);
 }
 
 static struct api *unchanged(struct load *l, struct str path, uint64_t entry)
@@ -676,6 +688,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     l.out->router = router_new(a);
     l.conf_content = conf_content(s) ^ policies_content(s);
     load_rest(&l);
+    (void)denials_open(a, s, ps, &l.deny);
     load_credentials(&l);
     if (l.credentials && l.policies)
         load_apis(&l);
@@ -688,6 +701,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
         give_up(&l);
         credentials_unref(l.credentials);
         policies_unref(l.policies);
+        watched_close(&l.deny);
         return NULL;
     }
     for (size_t i = 0; i < l.out->api_count; i++) {
@@ -701,6 +715,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
                  "anybody: `tollgate config check` names them",
                  told - OPEN_TOLD);
     keep_credentials(&l);
+    keep_rules(&l);
     if (l.reopen)
         access_file_reopen(l.out->log_file);
     return l.out;

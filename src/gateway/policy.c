@@ -3,7 +3,9 @@
 
 const struct policy *const policy_table[] = {
     &policy_transport,
+    &policy_deny,
     &policy_authenticate,
+    &policy_deny_caller,
     &policy_limits,
     &policy_backend_jwt,
     NULL,

@@ -87,7 +87,9 @@ extern const struct policy *const policy_table[];
 enum err chain_compile(const struct policy_input *in, struct chain *out);
 
 extern const struct policy policy_transport;
+extern const struct policy policy_deny;
 extern const struct policy policy_authenticate;
+extern const struct policy policy_deny_caller;
 extern const struct policy policy_limits;
 extern const struct policy policy_backend_jwt;
 

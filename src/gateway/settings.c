@@ -274,6 +274,7 @@ static void resolve_paths(const struct reader *r, struct settings *s)
         resolve(r, &k[i].certificate);
         resolve(r, &k[i].jwks);
     }
+    resolve_named(r, "gateway.access.deny_file", &g->access.deny_file);
     resolve_named(r, "gateway.backend_jwt.key", &g->backend_jwt.key);
     resolve_named(r, "gateway.authentication.certificate_ca",
                   &g->authentication.certificate_ca);

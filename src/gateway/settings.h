@@ -10,6 +10,7 @@
 #include "events/events.h"
 #include "gateway/credential/credential_conf.h"
 #include "gateway/credential/users.h"
+#include "gateway/deny/access_conf.h"
 #include "http/outbound.h"
 #include "net/tls.h"
 
@@ -148,6 +149,7 @@ struct gateway_conf {
         uint64_t sample; /* of 1,000 calls */
     } explain;
     struct events_conf events;
+    struct access_conf access;
     struct tracing_conf tracing;
     struct {
         struct str file;   /* empty: off; "-": stdout */

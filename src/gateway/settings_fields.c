@@ -815,6 +815,11 @@ static const struct conf_field gateway_fields[] = {
       .fields = apikey_issuer_fields,
       .help = "An operation of the gateway's own that gives signed API keys to "
               "the users of gateway.users (docs/authentication.md)." },
+    { .name = "access",
+      .type = CONF_SECTION,
+      .at = GATEWAY(access),
+      .fields = access_fields,
+      .help = "Whose calls are blocked, whatever credentials they bring." },
     { .name = "backend_jwt",
       .type = CONF_SECTION,
       .at = GATEWAY(backend_jwt),

@@ -96,6 +96,19 @@ bool watched_refresh(struct watched *w, void **old)
     return fine;
 }
 
+void watched_take(struct watched *w, const struct watched *from, void **old)
+{
+    *old = atomic_load(&w->thing);
+    w->kind = from->kind;
+    w->path = from->path;
+    w->seen = from->seen;
+    w->stale = false;
+    w->loaded_s = from->loaded_s;
+    atomic_store_explicit(
+        &w->thing, atomic_load(&((struct watched *)(uintptr_t)from)->thing),
+        memory_order_release);
+}
+
 void watched_close(struct watched *w)
 {
     if (w->kind)

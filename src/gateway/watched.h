@@ -40,6 +40,9 @@ enum err watched_open(struct watched *w, const struct watched_kind *kind,
 /* Reads the file when it was replaced. *old: what is out of use now, to be
  * freed when every thread has begun another turn. True: it was read. */
 bool watched_refresh(struct watched *w, void **old);
+/* What another one has read is w's now, path and all; its count of failures
+ * stays. *old as above. */
+void watched_take(struct watched *w, const struct watched *from, void **old);
 void watched_close(struct watched *w);
 
 /* To be looked at in this turn only. Any thread. */

@@ -128,6 +128,7 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->log = access_log_new(w->loop, NULL);
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rng_seed(&w->rng);
+    w->deny = &g->deny;
     w->attempts = g->attempts;
     w->slow = g->slow;
     w->explain = g->explain;

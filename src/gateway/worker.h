@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "gateway/metrics.h"
 #include "gateway/snapshot.h"
+#include "gateway/watched.h"
 
 enum {
     PIN_CHUNK = 1024,
@@ -39,6 +40,7 @@ struct worker {
     struct metrics_thread *metrics;
     struct access_log *log;
     struct rng rng;
+    const struct watched *deny;   /* the gateway's rules */
     struct attempts *attempts;    /* the gateway's */
     struct slow *slow;            /* likewise */
     struct explain_ring *explain; /* the gateway's; or NULL */

@@ -293,13 +293,13 @@ static void a_tier_that_nobody_knows_is_refused(void **state)
 
     assert_non_null(
         compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: 10kpermin\n"));
-    assert_int_equal(find("GET", "/pets")->chain.count, 1);
+    assert_int_equal(find("GET", "/pets")->chain.count, 2);
     assert_null(
         compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: 10KPerMinn\n"));
     refused(f, "there is no tier \"10KPerMinn\"; the nearest is \"10KPerMin\"");
     assert_non_null(
         compile(f, HEAD SERVER PATHS "x-wso2-throttling-tier: Unlimited\n"));
-    assert_int_equal(find("GET", "/pets")->chain.count, 0);
+    assert_int_equal(find("GET", "/pets")->chain.count, 1);
 }
 
 static void a_transport_that_is_not_offered_is_a_step(void **state)
@@ -307,9 +307,10 @@ static void a_transport_that_is_not_offered_is_a_step(void **state)
     struct fixture *f = *state;
 
     compile(f, HEAD SERVER PATHS);
-    assert_int_equal(find("GET", "/pets")->chain.count, 0);
-    compile(f, HEAD SERVER PATHS "x-wso2-transports: [https]\n");
     assert_int_equal(find("GET", "/pets")->chain.count, 1);
+    assert_ptr_equal(find("GET", "/pets")->chain.steps[0].policy, &policy_deny);
+    compile(f, HEAD SERVER PATHS "x-wso2-transports: [https]\n");
+    assert_int_equal(find("GET", "/pets")->chain.count, 2);
     assert_ptr_equal(find("GET", "/pets")->chain.steps[0].policy,
                      &policy_transport);
 }

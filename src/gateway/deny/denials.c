@@ -1,0 +1,87 @@
+/* denials.c - see denials.h. */
+#include "gateway/deny/denials.h"
+
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+
+static enum err load(struct str path, struct problems *ps, void **out)
+{
+    struct deny_rules *rules;
+    enum err e = deny_rules_load(path, ps, &rules);
+
+    if (!e)
+        *out = rules;
+    return e;
+}
+
+static void free_rules(void *rules)
+{
+    deny_rules_free(rules);
+}
+
+static size_t count(const void *rules)
+{
+    return deny_rules_count(rules);
+}
+
+static const struct watched_kind rules_kind = {
+    .topic = "deny",
+    .what = "deny rules",
+    .load = load,
+    .free = free_rules,
+    .count = count,
+    .stays = true, /* no file is not the same as no rules */
+};
+
+enum err denials_open(struct arena *a, const struct settings *s,
+                      struct problems *ps, struct watched *out)
+{
+    struct str path = s->gateway.access.deny_file;
+    struct file_mark mark;
+
+    if (path.len) {
+        file_mark_take(path, &mark);
+        if (!mark.s.st_ino) {
+            problem_error(ps, s->file, 0,
+                          "gateway.access.deny_file: %.*s is not there; "
+                          "`tollgate deny add` makes it, or let it be an "
+                          "empty file",
+                          STR_ARG(path));
+            return ERR_NOT_FOUND;
+        }
+    } else if (s->state_dir.len) {
+        path = arena_printf(a, "%.*s/deny.yaml", STR_ARG(s->state_dir));
+    }
+    return watched_open(out, &rules_kind, path, ps);
+}
+
+const struct deny_rule *denials_find(const struct deny_rules *r,
+                                     enum deny_time when,
+                                     const struct exchange *x)
+{
+    struct deny_call c = {
+        .apis = x->api->names,
+        .api_count = x->api->name_count,
+        .method = x->s.request.method_text,
+        .path = x->path,
+        .ip = x->client.ip,
+        .request = &x->s.request,
+        .now_s = loop_wall_us(x->worker->loop) / 1000000,
+    };
+
+    if (x->caller) {
+        c.application = x->caller->application;
+        c.user = x->caller->user;
+    }
+    return deny_rules_find(r, when, &c);
+}
+
+void denials_note(struct exchange *x, const struct deny_rule *rule)
+{
+    struct str *text = arena_alloc(x->s.arena, sizeof(*text));
+
+    /* The rule may be gone before the call is. */
+    *text = arena_copy(x->s.arena, rule->text);
+    explain_note(&x->explain, EXPLAIN_ACCESS, EXPLAIN_REFUSED, rule->reason,
+                 rule->line, text);
+}
