@@ -73,7 +73,7 @@ const char *oas_nearest(const struct oas_load *l, const char *const *known,
 }
 
 void oas_warn_unknown(struct oas_load *l, struct oas_at at, const char *what,
-                      const char *const *known)
+                      const char *const *known, struct oas_where *where)
 {
     for (const struct json *j = at.json->first; j; j = j->next) {
         const char *const *k = known;
@@ -82,11 +82,13 @@ void oas_warn_unknown(struct oas_load *l, struct oas_at at, const char *what,
             continue;
         while (*k && !str_is(j->key, *k))
             k++;
-        if (!*k)
-            oas_warn(l, oas_in(at, j),
-                     "unknown key \"%.*s\" in %s is ignored; the nearest "
-                     "known one is \"%s\"",
-                     STR_ARG(j->key), what, oas_nearest(l, known, j->key));
+        if (*k)
+            continue;
+        oas_warn(l, oas_in(at, j),
+                 "unknown key \"%.*s\" in %s is ignored; the nearest "
+                 "known one is \"%s\"",
+                 STR_ARG(j->key), what, oas_nearest(l, known, j->key));
+        oas_meant_security(l, oas_in(at, j), where);
     }
 }
 
@@ -159,9 +161,10 @@ static void warn_root(struct oas_load *l)
         "servers",  "paths", "webhooks",     "components",
         "security", "tags",  "externalDocs", NULL,
     };
+    struct oas_where where = { 0 };
 
     oas_warn_unknown(l, l->root, "the document",
-                     l->out->version == OAS_2_0 ? v2 : v3);
+                     l->out->version == OAS_2_0 ? v2 : v3, &where);
 }
 
 static void read_security(struct oas_load *l)

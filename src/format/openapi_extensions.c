@@ -177,6 +177,33 @@ void oas_finish_unenforced(struct oas_load *l)
         l->out->unenforced[n++] = u->item;
 }
 
+void oas_meant_security(struct oas_load *l, struct oas_at at,
+                        struct oas_where *where)
+{
+    if (conf_distance(at.json->key, STR("security")) <= 2 &&
+        asks_unless_empty(at.json))
+        oas_add_unenforced(l, at, arena_copy(l->a, at.json->key), where, true);
+}
+
+/* Likewise for extensions. Of keys that may be other programs' only the very
+ * nearest. */
+static void meant_extension(struct oas_load *l, struct oas_at at,
+                            struct oas_where *where)
+{
+    struct str name = at.json->key;
+    size_t far = str_eq_nocase(str_head(name, 7), STR("x-wso2-")) ? 2 : 1;
+
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const struct key *k = &keys[i];
+
+        if (!k->security || conf_distance(name, str_z(k->name)) > far ||
+            (k->asks && !k->asks(at.json)))
+            continue;
+        oas_add_unenforced(l, at, arena_copy(l->a, name), where, true);
+        return;
+    }
+}
+
 static void one_key(struct oas_load *l, struct oas_at at, enum oas_place place,
                     struct oas_where *where)
 {
@@ -184,6 +211,7 @@ static void one_key(struct oas_load *l, struct oas_at at, enum oas_place place,
 
     if (!k) {
         warn_unknown(l, at);
+        meant_extension(l, at, where);
     } else if (k->treatment == USED && !(k->places & place) &&
                (k->asks || str_is(at.json->key, "x-wso2-transports"))) {
         /* It narrows who may call, or how often: passing over it would open

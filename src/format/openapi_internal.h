@@ -121,9 +121,10 @@ bool oas_is_token(struct str s);
 /* The known name nearest to key, for a message; known ends with NULL. */
 const char *oas_nearest(const struct oas_load *l, const char *const *known,
                         struct str key);
+struct oas_where;
 /* Warns of members of at that are neither known nor x-*. */
 void oas_warn_unknown(struct oas_load *l, struct oas_at at, const char *what,
-                      const char *const *known);
+                      const char *const *known, struct oas_where *where);
 
 /* openapi_files.c: the file of this name below the document's folder, read
  * and parsed when it is the first time. NULL: no, and the reason was said, at
@@ -220,6 +221,10 @@ void oas_extensions(struct oas_load *l, struct oas_at at, enum oas_place place,
                     struct oas_where *where);
 void oas_add_unenforced(struct oas_load *l, struct oas_at at, struct str key,
                         struct oas_where *where, bool security);
+/* A key that nobody reads: is listed when it most likely was to ask for
+ * security. To pass over it would open the API. */
+void oas_meant_security(struct oas_load *l, struct oas_at at,
+                        struct oas_where *where);
 /* The list, into the model. */
 void oas_finish_unenforced(struct oas_load *l);
 /* Whether x-wso2-disable-security of the object, else inherited, is set. */

@@ -243,7 +243,7 @@ static void operation(struct oas_load *l, struct oas_at at,
     security_of(l, o, &s->op);
     endpoints_of(l, o, p, &s->op, &where);
     oas_extensions(l, o, OAS_AT_OPERATION, &where);
-    oas_warn_unknown(l, o, "an operation", known);
+    oas_warn_unknown(l, o, "an operation", known, &where);
     enter_route(l, s, p->t.shape);
 }
 
@@ -298,6 +298,13 @@ static void warn_member(struct oas_load *l, struct oas_at at,
     const char *known[METHOD_COUNT + 2] = { 0 };
     size_t n = 0;
 
+    if (str_is(at.json->key, "security")) {
+        oas_warn(l, at,
+                 "\"security\" of %.*s is ignored: OpenAPI has it in "
+                 "operations and at the root of the document",
+                 STR_ARG(p->t.path));
+        return;
+    }
     for (size_t i = 0; i < METHOD_COUNT; i++)
         if (l->out->version >= methods[i].since)
             known[n++] = methods[i].key;
@@ -337,8 +344,10 @@ static void path_item(struct oas_load *l, struct oas_at at)
         oas_extensions(l, chain[i], OAS_AT_PATH, &where);
         for (const struct json *j = chain[i].json->first; j && !l->stop;
              j = j->next)
-            if (!path_member(l, oas_in(chain[i], j), &p))
+            if (!path_member(l, oas_in(chain[i], j), &p)) {
                 warn_member(l, oas_in(chain[i], j), &p);
+                oas_meant_security(l, oas_in(chain[i], j), &where);
+            }
     }
 }
 

@@ -46,16 +46,17 @@ static void ready(struct http_stream *s)
     bool ok = g->started && !g->draining;
 
     reply(s, ok ? 200 : 503, "application/json",
-          arena_printf(s->arena,
-                       "{\"status\":\"%s\",\"version\":%llu,\"apis\":%zu,"
-                       "\"operations\":%zu,\"security\":\"%s\"}\n",
-                       ok            ? "ready"
-                       : g->draining ? "draining"
-                                     : "starting",
-                       (unsigned long long)g->number, now ? now->api_count : 0,
-                       now ? now->operation_count : 0,
-                       now && now->settings->gateway.security_off ? "off"
-                                                                  : "on"));
+          arena_printf(
+              s->arena,
+              "{\"status\":\"%s\",\"version\":%llu,\"apis\":%zu,"
+              "\"operations\":%zu,\"open\":%zu,"
+              "\"security\":\"%s\"}\n",
+              ok            ? "ready"
+              : g->draining ? "draining"
+                            : "starting",
+              (unsigned long long)g->number, now ? now->api_count : 0,
+              now ? now->operation_count : 0, now ? now->open_count : 0,
+              now && now->settings->gateway.security_off ? "off" : "on"));
 }
 
 /* Metrics */

@@ -256,6 +256,8 @@ static void add_document(struct load *l, struct str path,
     api->in_use = true;
     out->apis[out->api_count++] = api;
     out->operation_count += api->op_count;
+    for (size_t i = 0; i < api->op_count; i++)
+        out->open_count += api->ops[i].open;
     serve_at(l, api, api->context);
     if (api->has_unversioned)
         serve_at(l, api, api->context_unversioned);

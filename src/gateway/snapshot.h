@@ -21,8 +21,8 @@ struct snapshot {
     const struct settings *settings;
     struct router *router;
     struct api **apis;
-    size_t api_count, operation_count;
-    struct credentials *credentials; /* held */
+    size_t api_count, operation_count, open_count; /* open: to anybody */
+    struct credentials *credentials;               /* held */
     struct trust *trusted_proxies;
     struct access_log_format *log_format; /* NULL: off */
     bool log_wants_reply;

@@ -259,6 +259,26 @@ static void check_listed(struct fixture *f, const char *entry,
     assert_int_equal(u->security, security);
 }
 
+static void what_was_meant_as_security_is_listed(void **state)
+{
+    struct fixture *f = *state;
+
+    load_root(f, "securty: [{k: []}]");
+    check_listed(f, "securty", "", 4, true);
+    load_root(f, "x-wso2-mutual-sl: mandatory");
+    check_listed(f, "x-wso2-mutual-sl", "", 4, true);
+    load_paths(f, "  /a:\n    get:\n      Security: [{k: []}]\n");
+    check_listed(f, "Security", "GET /a", 6, true);
+    load_paths(f, "  /a:\n    security: [{k: []}]\n    get: {}\n");
+    check_listed(f, "security", "/a", 5, true);
+    warned(f, "\"security\" of /a is ignored: OpenAPI has it in operations");
+    load_paths(f, "  /a:\n    get:\n      x-scopess: [a]\n");
+    check_listed(f, "x-scopess", "GET /a", 6, true);
+    /* Asks for nothing, or is somebody else's. */
+    load_root(f, "securty: []\nsecrets: [a]\nx-shape: [a]");
+    assert_int_equal(f->api->unenforced_count, 0);
+}
+
 static void about_who_may_call_is_listed_so(void **state)
 {
     static const char *const entries[] = {
@@ -375,6 +395,7 @@ int main(void)
         TEST(endpoints_override_the_servers),
         TEST(wrong_endpoints_say_the_way_out),
         TEST(endpoints_may_have_names),
+        TEST(what_was_meant_as_security_is_listed),
         TEST(about_who_may_call_is_listed_so),
         TEST(what_happens_to_a_call_is_listed_so),
         TEST(keys_that_ask_for_nothing_are_not_listed),
