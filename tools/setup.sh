@@ -8,7 +8,7 @@ source "$(dirname "$0")/lib.sh"
 
 build_packages=(build-essential cmake ninja-build pkg-config
     libssl-dev libnghttp2-dev libc-ares-dev libyaml-dev libargon2-dev
-    libpcre2-dev)
+    libpcre2-dev libmaxminddb-dev)
 node_version=20.20.2 # what tests use where the system has an older one
 
 packages_for()

@@ -44,6 +44,7 @@ static void look_keys(struct timer *t)
 
     if (g->credentials) {
         look_file(g, &g->credentials->keys);
+        look_file(g, &g->countries);
         look_file(g, &g->deny);
         look_file(g, &g->credentials->signers.revoked);
     }
@@ -577,6 +578,7 @@ void gateway_free(struct gateway *g)
     outbound_set_own(NULL, 0);
     policies_unref(g->policies);
     watched_close(&g->deny);
+    watched_close(&g->countries);
     counters_close(g->counters);
     events_close(g->events, EVENTS_CLOSE_MS);
     timer_clear(&g->drain_timer);
@@ -735,11 +737,13 @@ enum err gateway_check(struct arena *a, const struct settings *s,
     struct keysets *keysets = keysets_new(NULL, NULL, NULL);
     struct credentials *credentials;
     struct policies *policies;
-    struct watched deny = { 0 };
+    struct watched deny = { 0 }, countries = { 0 };
 
     check_settings(s, ps);
+    (void)countries_open(s, ps, &countries);
     (void)denials_open(a, s, ps, &deny);
     watched_close(&deny);
+    watched_close(&countries);
     if (credentials_new(s, keysets, false, ps, &credentials)) {
         keysets_free(keysets);
         return ERR_INVALID;

@@ -64,6 +64,7 @@ struct gateway {
     struct credentials *credentials; /* of the present settings */
     struct policies *policies;
     struct watched deny;          /* struct deny_rules */
+    struct watched countries;     /* struct countries */
     uint64_t credentials_content; /* settings both were made from */
     struct counters *counters;    /* opened by the first load */
     struct explain_ring *explain; /* opened by the first load; or NULL */

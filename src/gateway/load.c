@@ -26,7 +26,7 @@ struct load {
     uint64_t conf_content;
     struct credentials *credentials;
     struct policies *policies;
-    struct watched deny;
+    struct watched deny, countries;
     size_t capacity;
     bool reopen; /* the log file, once all is well */
 };
@@ -75,6 +75,7 @@ static uint64_t conf_content(const struct settings *s)
     copy.gateway.listeners.count = copy.gateway.apis.count = 0;
     copy.gateway.access_log.file = STR_NULL;
     copy.gateway.access.deny_file = STR_NULL;
+    copy.gateway.access.country_file = STR_NULL;
     copy.gateway.events = (struct events_conf) { .to = EVENTS_OFF };
     buf_init(&b, 4 << 20);
     (void)conf_show(&b, settings_fields, &copy, 0);
@@ -160,6 +161,9 @@ static void keep_rules(struct load *l)
 {
     void *old;
 
+    watched_take(&l->g->countries, &l->countries, &old);
+    if (old)
+        retire_thing(l->g, l->countries.kind->free, old);
     watched_take(&l->g->deny, &l->deny, &old);
     if (old)
         retire_thing(l->g, l->deny.kind->free, old);
@@ -690,6 +694,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
     l.out->router = router_new(a);
     l.conf_content = conf_content(s) ^ policies_content(s);
     load_rest(&l);
+    (void)countries_open(s, ps, &l.countries);
     (void)denials_open(a, s, ps, &l.deny);
     load_credentials(&l);
     if (l.credentials && l.policies)
@@ -704,6 +709,7 @@ struct snapshot *load_snapshot(struct gateway *g, struct arena *a,
         credentials_unref(l.credentials);
         policies_unref(l.policies);
         watched_close(&l.deny);
+        watched_close(&l.countries);
         return NULL;
     }
     for (size_t i = 0; i < l.out->api_count; i++) {

@@ -129,6 +129,7 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rng_seed(&w->rng);
     w->deny = &g->deny;
+    w->countries = &g->countries;
     w->attempts = g->attempts;
     w->slow = g->slow;
     w->explain = g->explain;

@@ -40,7 +40,8 @@ struct worker {
     struct metrics_thread *metrics;
     struct access_log *log;
     struct rng rng;
-    const struct watched *deny;   /* the gateway's rules */
+    const struct watched *deny; /* the gateway's rules */
+    const struct watched *countries;
     struct attempts *attempts;    /* the gateway's */
     struct slow *slow;            /* likewise */
     struct explain_ring *explain; /* the gateway's; or NULL */

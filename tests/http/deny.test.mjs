@@ -11,6 +11,7 @@ import { assertError, run, startGateway } from './lib/gateway.mjs';
 import { PATHS, gathered, grpc, grpcClient, startGrpcServer } from './lib/grpc.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Load } from './lib/load.mjs';
+import { countryDatabase } from './lib/mmdb.mjs';
 import { startUpstream } from './lib/upstream.mjs';
 import { SLOW, patience, pause, until } from './lib/wait.mjs';
 
@@ -226,6 +227,55 @@ describe('the file', () => {
         await good.stop();
         assert.deepEqual(good.failures, []);
         assert.ok(good.done > 50);
+    });
+});
+
+describe('countries', () => {
+    const put = (countries) => {
+        fs.writeFileSync(`${gateway.dir}/countries.new`, countryDatabase(countries));
+        fs.renameSync(`${gateway.dir}/countries.new`, `${gateway.dir}/countries.mmdb`);
+    };
+
+    before(async () => {
+        put({ '10.0.0.0/8': 'DE', '192.0.2.0/24': 'FR', '2001:db8::/32': 'DE' });
+        gateway.configure({ access: { countryFile: `${gateway.dir}/countries.mmdb` } });
+        await gateway.mustReload();
+    });
+
+    test('are blocked, by IPv4 and IPv6', () => denied(['--country', 'de'], async () => {
+        await becomes(403, '/shop/a', { headers: from('10.1.1.1') });
+        assertError(await gateway.call('/shop/a', { headers: from('2001:db8::7') }), 403, '900805');
+        for (const address of ['192.0.2.1', '11.0.0.1', '2001:db9::1'])
+            assert.equal((await gateway.call('/shop/a', { headers: from(address) })).status, 200, address);
+    }));
+
+    test('all but some, for one API: who is nowhere is not in one of them', () => denied(['--api', 'Shop', '--not-country', 'FR'], async () => {
+        await becomes(403, '/shop/a', { headers: from('10.1.1.1') });
+        assert.equal((await gateway.call('/shop/a')).status, 403);
+        assert.equal((await gateway.call('/shop/a', { headers: from('192.0.2.1') })).status, 200);
+        assert.equal((await gateway.call('/other/a', { headers: from('10.1.1.1') })).status, 200);
+    }));
+
+    test('by a database that is replaced', () => denied(['--country', 'DE'], async () => {
+        await becomes(403, '/shop/a', { headers: from('10.1.1.1') });
+        put({ '10.0.0.0/8': 'AT' });
+        await becomes(200, '/shop/a', { headers: from('10.1.1.1') });
+        fs.writeFileSync(`${gateway.dir}/countries.new`, 'no database');
+        fs.renameSync(`${gateway.dir}/countries.new`, `${gateway.dir}/countries.mmdb`);
+        await until(() => gateway.logs().some((l) => /countries\.mmdb.* is no database of countries/.test(l.message)), { what: 'a word about it' });
+        assert.equal((await gateway.call('/shop/a', { headers: from('10.1.1.1') })).status, 200);
+    }));
+
+    test('want a database, and are countries', async () => {
+        gateway.configure({ access: { countryFile: `${gateway.dir}/nothing.mmdb` } });
+        assert.match((await gateway.reload()).output, /nothing\.mmdb: is no database of countries: No such file/);
+        gateway.configure({ access: {} });
+        await gateway.mustReload();
+        assert.match((await deny('add', '--country', 'Germany')).output, /is no country, such as DE/);
+        gateway.write('state/deny.yaml', '- {country: DE}\n');
+        assert.match((await gateway.reload()).output, /asks for a country, and nothing knows those/);
+        gateway.write('state/deny.yaml', '');
+        await gateway.mustReload();
     });
 });
 

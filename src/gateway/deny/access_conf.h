@@ -7,7 +7,8 @@
 #include "base/conf.h"
 
 struct access_conf {
-    struct str deny_file; /* empty: deny.yaml in the state folder */
+    struct str deny_file;    /* empty: deny.yaml in the state folder */
+    struct str country_file; /* empty: none */
 };
 
 extern const struct conf_field access_fields[];

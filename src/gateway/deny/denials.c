@@ -1,17 +1,29 @@
 /* denials.c - see denials.h. */
 #include "gateway/deny/denials.h"
 
+#include "gateway/deny/countries.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+
+/* Whether there is a database, by the settings of the last load. */
+static bool countries_there;
 
 static enum err load(struct str path, struct problems *ps, void **out)
 {
     struct deny_rules *rules;
     enum err e = deny_rules_load(path, ps, &rules);
 
-    if (!e)
-        *out = rules;
-    return e;
+    if (e)
+        return e;
+    if (deny_rules_by_country(rules) && !countries_there) {
+        problem_error(ps, path, 0,
+                      "a rule asks for a country, and nothing knows those: "
+                      "gateway.access.country_file names a database");
+        deny_rules_free(rules);
+        return ERR_INVALID;
+    }
+    *out = rules;
+    return ERR_OK;
 }
 
 static void free_rules(void *rules)
@@ -32,6 +44,47 @@ static const struct watched_kind rules_kind = {
     .count = count,
     .stays = true, /* no file is not the same as no rules */
 };
+
+static enum err load_countries(struct str path, struct problems *ps, void **out)
+{
+    struct countries *c;
+    enum err e = countries_load(path, ps, &c);
+
+    if (!e)
+        *out = c;
+    return e;
+}
+
+static void free_countries(void *c)
+{
+    countries_free(c);
+}
+
+static size_t count_one(const void *c)
+{
+    return c != NULL;
+}
+
+static const struct watched_kind countries_kind = {
+    .topic = "deny",
+    .what = "database of countries",
+    .load = load_countries,
+    .free = free_countries,
+    .count = count_one,
+    .stays = true,
+};
+
+enum err countries_open(const struct settings *s, struct problems *ps,
+                        struct watched *out)
+{
+    struct str path = s->gateway.access.country_file;
+
+    countries_there = path.len > 0;
+    if (path.len)
+        return watched_open(out, &countries_kind, path, ps);
+    *out = (struct watched) { .kind = &countries_kind };
+    return ERR_OK;
+}
 
 enum err denials_open(struct arena *a, const struct settings *s,
                       struct problems *ps, struct watched *out)
@@ -68,7 +121,12 @@ const struct deny_rule *denials_find(const struct deny_rules *r,
         .request = &x->s.request,
         .now_s = loop_wall_us(x->worker->loop) / 1000000,
     };
+    char country[2];
 
+    if (deny_rules_by_country(r) &&
+        countries_find(watched_now(x->worker->countries), x->client.ip,
+                       country))
+        c.country = str_from(country, 2);
     if (x->caller) {
         c.application = x->caller->application;
         c.user = x->caller->user;

@@ -13,6 +13,10 @@ struct exchange;
  * in the arena. An error with problems. */
 enum err denials_open(struct arena *a, const struct settings *s,
                       struct problems *ps, struct watched *out);
+/* The database of countries; before denials_open(), which refuses rules that
+ * need one when there is none. */
+enum err countries_open(const struct settings *s, struct problems *ps,
+                        struct watched *out);
 
 /* The rule that blocks the call, or NULL. For who has looked that there are
  * rules (deny_rules_any()). Threads: that of the exchange. */

@@ -29,6 +29,11 @@ bool deny_rules_any(const struct deny_rules *r, enum deny_time when)
     return r && r->index[when].count;
 }
 
+bool deny_rules_by_country(const struct deny_rules *r)
+{
+    return r->by_country;
+}
+
 /* "alice" and "alice@carbon.super" are one: the model writes both. */
 static struct str bare_user(struct str user)
 {
@@ -109,6 +114,8 @@ static enum err enter_rule(struct deny_rules *r, uint32_t i)
     struct deny_index *x = &r->index[late ? DENY_LATE : DENY_EARLY];
 
     x->count++;
+    r->by_country =
+        r->by_country || rule->countries.count || rule->not_countries.count;
     if (all_plain(&rule->users))
         enter_all(r, x, DENY_BY_USER, rule, &rule->users);
     else if (all_plain(&rule->applications))
@@ -194,15 +201,28 @@ static bool header_fits(const struct deny_rule *rule, const struct deny_call *c)
     return rule->headers.count == 0;
 }
 
+/* An address that nobody can place is in none of the countries. */
+static bool country_fits(const struct deny_rule *rule,
+                         const struct deny_call *c)
+{
+    bool in = c->country.len && rule->countries.count &&
+              fits(&rule->countries, c->country);
+    bool out = !(c->country.len && fits(&rule->not_countries, c->country));
+
+    return (!rule->countries.count || in) &&
+           (!rule->not_countries.count || out);
+}
+
 bool deny_rule_meets(const struct deny_rule *rule, const struct deny_call *c)
 {
     if (rule->until_s && c->now_s >= rule->until_s)
         return false;
     return (!rule->from || ranges_has(rule->from, c->ip)) &&
            (!rule->not_from || !ranges_has(rule->not_from, c->ip)) &&
-           fits(&rule->methods, c->method) && api_fits(rule, c) &&
-           application_fits(rule, c) && user_fits(rule, c) &&
-           fits(&rule->paths, c->path) && header_fits(rule, c);
+           country_fits(rule, c) && fits(&rule->methods, c->method) &&
+           api_fits(rule, c) && application_fits(rule, c) &&
+           user_fits(rule, c) && fits(&rule->paths, c->path) &&
+           header_fits(rule, c);
 }
 
 /* ---- looking ---- */

@@ -32,6 +32,7 @@ struct deny_rule {
     struct conf_strings apis; /* NAME, NAME:VERSION, /context; with * */
     struct conf_strings applications, users;      /* with * */
     struct conf_strings addresses, not_addresses; /* and ranges */
+    struct conf_strings countries, not_countries; /* of two letters */
     struct conf_strings methods, paths;           /* paths: with * */
     struct conf_strings headers;                  /* NAME, NAME=PATTERN */
     struct str until, note;
@@ -52,7 +53,8 @@ struct deny_call {
     const struct str *apis; /* names it has: NAME, NAME:VERSION, contexts */
     size_t api_count;
     struct str method, path;
-    const uint8_t *ip; /* 16 bytes */
+    const uint8_t *ip;  /* 16 bytes */
+    struct str country; /* of it; empty: not known */
     const struct message *request;
     struct str application, user; /* late: of the caller; or empty */
     uint64_t now_s;
@@ -73,6 +75,8 @@ const struct deny_rule *deny_rules_at(const struct deny_rules *r, size_t i);
 enum deny_time { DENY_EARLY, DENY_LATE };
 /* Whether there is one at all: for a branch. */
 bool deny_rules_any(const struct deny_rules *r, enum deny_time when);
+/* Whether one asks for the country of an address. */
+bool deny_rules_by_country(const struct deny_rules *r);
 /* The rule that blocks the call, or NULL. */
 const struct deny_rule *deny_rules_find(const struct deny_rules *r,
                                         enum deny_time when,

@@ -29,6 +29,7 @@ struct deny_rules {
     struct arena *arena;
     struct deny_rule *rules;
     uint32_t count, room;
+    bool by_country;
     struct deny_index index[2]; /* by enum deny_time */
 };
 

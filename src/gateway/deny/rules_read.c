@@ -29,6 +29,8 @@ static const struct conf_field fields[] = {
     LIST("user", users, "Names, also with *."),
     LIST("address", addresses, "Addresses and ranges."),
     LIST("not_address", not_addresses, "All addresses but these."),
+    LIST("country", countries, "Countries, as two letters."),
+    LIST("not_country", not_countries, "All countries but these."),
     LIST("method", methods, "GET, POST, …"),
     LIST("path", paths, "Paths with the context, also with *."),
     LIST("header", headers, "NAME, or NAME=VALUE, the value also with *."),
@@ -200,6 +202,23 @@ static bool read_methods(const struct reading *r)
     return true;
 }
 
+static bool read_countries(const struct reading *r,
+                           const struct conf_strings *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        char *p = (char *)(uintptr_t)list->items[i].p; /* the arena's */
+
+        for (size_t k = 0; k < list->items[i].len; k++)
+            if (p[k] >= 'a' && p[k] <= 'z')
+                p[k] = (char)(p[k] - 'a' + 'A');
+        if (list->items[i].len != 2 || p[0] < 'A' || p[0] > 'Z' || p[1] < 'A' ||
+            p[1] > 'Z')
+            return bad(r, "country: \"%.*s\" is no country, such as DE",
+                       STR_ARG(str_head(list->items[i], 64)));
+    }
+    return true;
+}
+
 static bool read_parts(const struct reading *r)
 {
     struct deny_rule *rule = r->rule;
@@ -209,13 +228,17 @@ static bool read_parts(const struct reading *r)
            are_texts(r, "user", &rule->users) &&
            are_texts(r, "address", &rule->addresses) &&
            are_texts(r, "not_address", &rule->not_addresses) &&
+           are_texts(r, "country", &rule->countries) &&
+           are_texts(r, "not_country", &rule->not_countries) &&
            are_texts(r, "method", &rule->methods) &&
            are_texts(r, "path", &rule->paths) &&
            are_texts(r, "header", &rule->headers) &&
            read_ranges(r, "address", &rule->addresses, &rule->from) &&
            read_ranges(r, "not_address", &rule->not_addresses,
                        &rule->not_from) &&
-           read_headers(r) && read_methods(r);
+           read_countries(r, &rule->countries) &&
+           read_countries(r, &rule->not_countries) && read_headers(r) &&
+           read_methods(r);
 }
 
 /* ---- in words ---- */
@@ -223,15 +246,18 @@ static bool read_parts(const struct reading *r)
 static void choose_reason(struct deny_rule *rule)
 {
     bool address = rule->from || rule->not_from;
+    bool country = rule->countries.count || rule->not_countries.count;
     size_t parts = !!rule->apis.count + !!rule->applications.count +
-                   !!rule->users.count + address + !!rule->methods.count +
-                   !!rule->paths.count + !!rule->headers.count;
+                   !!rule->users.count + address + country +
+                   !!rule->methods.count + !!rule->paths.count +
+                   !!rule->headers.count;
 
     rule->reason = parts > 1                  ? REASON_DENIED_CONDITION
                    : rule->apis.count         ? REASON_DENIED_API
                    : rule->applications.count ? REASON_DENIED_APPLICATION
                    : rule->users.count        ? REASON_DENIED_USER
                    : address                  ? REASON_DENIED_ADDRESS
+                   : country                  ? REASON_DENIED_COUNTRY
                                               : REASON_DENIED_CONDITION;
 }
 
@@ -259,6 +285,8 @@ static void say(struct deny_rules *r, struct deny_rule *rule)
     say_list(&b, "user", &rule->users);
     say_list(&b, "address", &rule->addresses);
     say_list(&b, "not_address", &rule->not_addresses);
+    say_list(&b, "country", &rule->countries);
+    say_list(&b, "not_country", &rule->not_countries);
     say_list(&b, "method", &rule->methods);
     say_list(&b, "path", &rule->paths);
     say_list(&b, "header", &rule->headers);
@@ -291,10 +319,12 @@ static bool read_rest(const struct reading *r)
                    STR_ARG(str_head(rule->until, 40)));
     if (rule->apis.count || rule->applications.count || rule->users.count ||
         rule->addresses.count || rule->not_addresses.count ||
+        rule->countries.count || rule->not_countries.count ||
         rule->methods.count || rule->paths.count || rule->headers.count)
         return true;
     return bad(r, "blocks nothing: it names no api, application, user, "
-                  "address, not_address, method, path or header");
+                  "address, not_address, country, not_country, method, path or "
+                  "header");
 }
 
 /* `user: alice` is `user: [alice]`. */

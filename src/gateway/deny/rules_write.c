@@ -103,6 +103,8 @@ enum err deny_rule_write(struct buf *b, const struct deny_rule *r)
         (e = write_list(b, &first, "user", &r->users)) ||
         (e = write_list(b, &first, "address", &r->addresses)) ||
         (e = write_list(b, &first, "not_address", &r->not_addresses)) ||
+        (e = write_list(b, &first, "country", &r->countries)) ||
+        (e = write_list(b, &first, "not_country", &r->not_countries)) ||
         (e = write_list(b, &first, "method", &r->methods)) ||
         (e = write_list(b, &first, "path", &r->paths)) ||
         (e = write_list(b, &first, "header", &r->headers)) ||
