@@ -220,6 +220,9 @@ static void metrics(struct http_stream *s)
     x->view.has_events = g->events != NULL;
     if (g->events)
         events_stats(g->events, &x->view.events);
+    x->view.has_spans = g->otlp != NULL;
+    if (g->otlp)
+        otlp_stats(g->otlp, &x->view.spans);
     x->walk.view = &x->view;
     buf_init(&x->piece, METRICS_PIECE + 2 * METRICS_ROOM);
     x->walking = true;

@@ -413,16 +413,46 @@ static void run_chain(struct exchange *x)
             v = s->policy->on_request(s->conf, x);
         if (v != VERDICT_NEXT)
             return; /* answered, and x is gone; or exchange_resume() goes on */
-        if (x->explain.marked)
-            explain_stamp(&x->explain, clock_mono_us() - x->s.start_us);
     }
     x->state = X_HOLD;
     proxy_hold(x);
 }
 
+/* The same with times, for those who want them. */
+static void run_timed_chain(struct exchange *x)
+{
+    const struct chain *c = &x->op->chain;
+
+    while (x->next_step < c->count) {
+        const struct step *s = &c->steps[x->next_step++];
+        enum verdict v = VERDICT_NEXT;
+
+        if (x->trace)
+            tracing_step(x, s->policy);
+        if (s->policy->on_request)
+            v = s->policy->on_request(s->conf, x);
+        if (v != VERDICT_NEXT)
+            return;
+        if (x->explain.marked)
+            explain_stamp(&x->explain, clock_mono_us() - x->s.start_us);
+    }
+    if (x->trace)
+        tracing_step(x, NULL);
+    x->state = X_HOLD;
+    proxy_hold(x);
+}
+
+static void go_on(struct exchange *x)
+{
+    if (x->explain.marked || x->trace)
+        run_timed_chain(x);
+    else
+        run_chain(x);
+}
+
 void exchange_resume(struct exchange *x)
 {
-    run_chain(x);
+    go_on(x);
 }
 
 /* The server's calls */
@@ -450,7 +480,7 @@ static void on_request(struct http_stream *s)
     if (x->websocket && !check_websocket(x))
         return;
     x->state = X_CHAIN;
-    run_chain(x);
+    go_on(x);
 }
 
 static void on_body(struct http_stream *s, char *p, size_t n)
@@ -467,6 +497,8 @@ static void on_body_end(struct http_stream *s, struct str trailers)
         return;
     }
     x->whole = true;
+    if (x->trace)
+        tracing_body_in(x);
     if (x->state != X_OVER)
         proxy_request_end(x, trailers);
 }
@@ -602,6 +634,8 @@ static void on_end(struct http_stream *s)
                    s->body_out);
     if (w->snapshot->log_format)
         log_access(x, us);
+    if (x->trace)
+        tracing_end(x);
     if (w->explain && (x->refusal || x->explain.marked))
         keep_explanation(x, us);
     if (x->op)

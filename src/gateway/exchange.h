@@ -22,6 +22,7 @@
 
 struct auth_run;
 struct limits_run;
+struct trace;
 struct worker;
 
 enum exchange_state {
@@ -71,6 +72,7 @@ struct exchange {
     const struct refusal *refusal;
     struct str refusal_more;     /* members of the refusal's body */
     struct limits_run *limits;   /* what it took; or NULL */
+    struct trace *trace;         /* of a sampled call; or NULL */
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     bool explain_answer;         /* the caller may see the explanation */

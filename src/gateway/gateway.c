@@ -10,6 +10,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "events/events.h"
+#include "events/otlp.h"
 #include "gateway/apikey_issuer.h"
 #include "gateway/deny/denials.h"
 #include "gateway/gateway_internal.h"
@@ -18,6 +19,7 @@
 enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 250 };
 enum { SLOW_LINE = 256 };        /* passwords that wait */
 enum { EVENTS_CLOSE_MS = 2000 }; /* to hand over what is left */
+enum { SPANS_MS = 2000 };        /* for the last spans to be sent */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
 /* Dead processes give back what they held; and see counters.h. */
@@ -183,6 +185,23 @@ static enum err open_events(struct gateway *g, const struct settings *s,
     return ERR_OK;
 }
 
+/* The collector as configured; *out NULL: none. */
+static enum err open_spans(struct gateway *g, const struct settings *s,
+                           struct problems *ps, struct otlp_target **out)
+{
+    const struct otlp_conf *c = &s->gateway.tracing.otlp;
+
+    *out = NULL;
+    if (!c->url.len)
+        return ERR_OK;
+    if (otlp_target_new(c, &s->gateway.outbound, str_z(g->version), s->file, ps,
+                        out))
+        return ERR_INVALID;
+    if (!g->otlp)
+        g->otlp = otlp_new(g->main, g->worker_count);
+    return ERR_OK;
+}
+
 void gateway_settle(struct gateway *g)
 {
     g->settled = true;
@@ -341,6 +360,7 @@ static void tell_own(struct gateway *g)
 enum err gateway_load(struct gateway *g, struct arena *a,
                       const struct settings *s, struct problems *ps)
 {
+    struct otlp_target *spans;
     struct snapshot *snapshot;
 
     if (!g->upstreams)
@@ -350,7 +370,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
         return ERR_IO;
     if (!g->worker_count)
         make_workers(g, s);
-    if (open_events(g, s, ps)) {
+    if (open_events(g, s, ps) || open_spans(g, s, ps, &spans)) {
         g->loads_failed++;
         return ERR_INVALID;
     }
@@ -359,6 +379,7 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     forget_closed(g);
     snapshot = load_snapshot(g, a, s, ps);
     if (!snapshot || (!g->started && admin_open(g, s, ps))) {
+        otlp_target_free(spans);
         g->loads_failed++;
         return ERR_INVALID;
     }
@@ -367,6 +388,8 @@ enum err gateway_load(struct gateway *g, struct arena *a,
     for (unsigned i = 0; i < g->worker_count; i++)
         loop_set_spin(g->workers[i]->loop, (uint32_t)s->gateway.spin);
     publish(g, snapshot);
+    if (g->otlp)
+        otlp_use(g->otlp, spans);
     if (g->events)
         events_use(g->events, &s->gateway.events, g->credentials->outbound,
                    s->file);
@@ -471,6 +494,18 @@ void gateway_accept_again(struct gateway *g)
 
 /* The end */
 
+static bool spans_left(struct gateway *g)
+{
+    uint64_t now = loop_now_ms(g->main);
+
+    if (!g->otlp)
+        return false;
+    if (!g->spans_until_ms)
+        g->spans_until_ms = now + SPANS_MS;
+    otlp_flush(g->otlp);
+    return otlp_busy(g->otlp) && now < g->spans_until_ms;
+}
+
 static void look_drained(struct timer *t)
 {
     struct gateway *g =
@@ -480,6 +515,11 @@ static void look_drained(struct timer *t)
 
     for (unsigned i = 0; i < g->worker_count; i++)
         open += atomic_load(&g->workers[i]->conns.shared_count);
+    /* Of calls that just ended; a collector in trouble is not waited for. */
+    if (!open && spans_left(g)) {
+        timer_set(g->main, t, now + 20);
+        return;
+    }
     if (open && !g->goodbye && now + GOODBYE_MS >= g->drain_until_ms) {
         g->goodbye = true;
         for (unsigned i = 0; i < g->worker_count; i++)
@@ -580,6 +620,7 @@ void gateway_free(struct gateway *g)
     watched_close(&g->deny);
     watched_close(&g->countries);
     counters_close(g->counters);
+    otlp_free(g->otlp);
     events_close(g->events, EVENTS_CLOSE_MS);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
@@ -714,6 +755,7 @@ static void check_settings(const struct settings *s, struct problems *ps)
     const struct listener_conf *c = s->gateway.listeners.items;
     const struct tls_client_conf *own = &s->gateway.upstreams.tls;
     struct tls_context *tls = NULL;
+    struct otlp_target *spans;
 
     for (size_t i = 0; i < s->gateway.listeners.count; i++, c++) {
         if (!c->tls.certificate.len)
@@ -724,6 +766,10 @@ static void check_settings(const struct settings *s, struct problems *ps)
     if (own->ca.len || own->pin.len || own->certificate.len)
         if (!tls_client_new(own, STR_NULL, s->file, ps, &tls))
             tls_context_unref(tls);
+    if (s->gateway.tracing.otlp.url.len &&
+        !otlp_target_new(&s->gateway.tracing.otlp, &s->gateway.outbound,
+                         STR(""), s->file, ps, &spans))
+        otlp_target_free(spans);
     if (s->gateway.access_log.file.len)
         access_log_format_free(access_log_format_new(
             s->gateway.access_log.format, ps, s->file, 0));

@@ -68,6 +68,7 @@ struct gateway {
     uint64_t credentials_content; /* settings both were made from */
     struct counters *counters;    /* opened by the first load */
     struct explain_ring *explain; /* opened by the first load; or NULL */
+    struct otlp *otlp;            /* from the first load on that wants spans */
     struct events *events;        /* from the first load that wants any on */
     struct explain_key explain_key;
     bool has_explain_key;
@@ -88,6 +89,7 @@ struct gateway {
     struct timer keys_timer;
     uint64_t memory_peak; /* of the budget, since memory was given back */
     uint64_t drain_until_ms;
+    uint64_t spans_until_ms; /* of the drain, when calls have ended */
     void (*drained)(void *arg);
     void *drained_arg;
     bool started, draining;

@@ -77,6 +77,7 @@ static uint64_t conf_content(const struct settings *s)
     copy.gateway.access.deny_file = STR_NULL;
     copy.gateway.access.country_file = STR_NULL;
     copy.gateway.events = (struct events_conf) { .to = EVENTS_OFF };
+    copy.gateway.tracing = (struct tracing_conf) { .propagation = TRACE_PASS };
     buf_init(&b, 4 << 20);
     (void)conf_show(&b, settings_fields, &copy, 0);
     h = hash_content(HASH_CONTENT_START, b.p, b.len);
@@ -636,7 +637,7 @@ static void load_rest(struct load *l)
         l->out->via = arena_printf(l->a, "1.1 %.*s", STR_ARG(g->via));
     if (g->via.len)
         l->out->via_2 = arena_printf(l->a, "2.0 %.*s", STR_ARG(g->via));
-    if (g->tracing.propagation != TRACE_PASS)
+    if (g->tracing.otlp.url.len || g->tracing.propagation == TRACE_W3C)
         l->out->tracing = &g->tracing;
 }
 

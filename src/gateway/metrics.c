@@ -350,6 +350,11 @@ static size_t count_keysets(const struct metrics_view *v)
     return v->keyset_count;
 }
 
+static size_t count_spans(const struct metrics_view *v)
+{
+    return v->has_spans;
+}
+
 static size_t count_events(const struct metrics_view *v)
 {
     return v->has_events;
@@ -628,6 +633,20 @@ static void print_keyset(struct out *o, const struct family *f,
     put_z(o, "\n");
 }
 
+static void print_spans_dropped(struct out *o, const struct family *f,
+                                const struct metrics_view *v, size_t i)
+{
+    static const char *const reasons[OTLP_DROPS] = {
+        [OTLP_FULL] = "reason=\"full\"",
+        [OTLP_REJECTED] = "reason=\"rejected\"",
+        [OTLP_GAVE_UP] = "reason=\"gave_up\"",
+    };
+    (void)i;
+
+    for (size_t r = 0; r < OTLP_DROPS; r++)
+        put_line(o, f->name, "", STR_NULL, reasons[r], v->spans.dropped[r]);
+}
+
 static void print_events_dropped(struct out *o, const struct family *f,
                                  const struct metrics_view *v, size_t i)
 {
@@ -765,6 +784,20 @@ static const struct family families[] = {
     { "tollgate_keyset_failures", "gauge",
       "How often in a row the keys of an issuer could not be read.",
       count_keysets, print_keyset, offsetof(struct metrics_keyset, failures) },
+    { "tollgate_spans_accepted_total", "counter",
+      "Spans of sampled calls: sent, dropped and queued together.", count_spans,
+      print_u64, VIEW(spans.accepted) },
+    { "tollgate_spans_sent_total", "counter", "Spans a collector took.",
+      count_spans, print_u64, VIEW(spans.sent) },
+    { "tollgate_spans_queued", "gauge", "Spans on their way to a collector.",
+      count_spans, print_u64, VIEW(spans.queued) },
+    { "tollgate_spans_dropped_total", "counter",
+      "Spans dropped: the queue was full, the collector rejected them, or "
+      "took none for too long.",
+      count_spans, print_spans_dropped, 0 },
+    { "tollgate_spans_failures_total", "counter",
+      "Requests to a collector that failed.", count_spans, print_u64,
+      VIEW(spans.failures) },
     { "tollgate_events_accepted_total", "counter",
       "Events made: delivered, spooled, waiting and dropped ones together.",
       count_events, print_u64, VIEW(events.accepted) },

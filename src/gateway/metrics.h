@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "events/events.h"
+#include "events/otlp.h"
 
 #define METRICS_OTHER 0
 #define METRICS_SERIES 10000 /* besides "other" */
@@ -170,6 +171,8 @@ struct metrics_view {
     size_t keyset_count;
     bool has_events;
     struct events_stats events;
+    bool has_spans;
+    struct otlp_stats spans;
 };
 
 /* The text (exposition format 0.0.4), piece by piece, because 10,000 series

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "gateway/forwarding.h"
 #include "gateway/streams.h"
+#include "gateway/tracing.h"
 #include "gateway/tunnel.h"
 #include "gateway/worker.h"
 #include "http/h1_write.h"
@@ -60,6 +61,8 @@ static void count_outstanding(struct exchange *x, int by)
 
 static void end_try(struct exchange *x)
 {
+    if (x->trace)
+        tracing_try_over(x);
     if (x->counted) {
         x->counted = false;
         count_outstanding(x, -1);
@@ -82,6 +85,8 @@ static const struct str *text_of(struct exchange *x, const char *z)
 /* A try failed; whether the call does is known later. why: static. */
 static void note_failure(struct exchange *x, const char *why)
 {
+    if (x->trace)
+        tracing_try_failed(x, why);
     explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_SKIPPED,
                  REASON_ENDPOINT_FAILED, 0, text_of(x, why));
 }
@@ -91,6 +96,8 @@ static void refuse_endpoint(struct exchange *x, const char *why,
 {
     explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_REFUSED,
                  REASON_ENDPOINT_NONE, 0, text_of(x, why));
+    if (x->trace && x->state == X_CONNECT)
+        tracing_try_failed(x, why);
     exchange_refuse(x, r);
 }
 
@@ -445,6 +452,8 @@ static void dispatch(struct exchange *x)
     explain_note(&x->explain, EXPLAIN_ENDPOINT, EXPLAIN_PASSED,
                  REASON_ENDPOINT_CHOSEN, 0, &e->name);
     x->endpoint = endpoint_here(e, w->index, w->loop, w->metrics);
+    if (x->trace)
+        tracing_try(x);
     x->state = X_CONNECT;
     if (x->websocket) {
         c = NULL;
@@ -645,6 +654,8 @@ static void on_reply(struct http_call *call, const struct message *reply)
         .status = m->status, .reason = m->reason, .from = m, .extra = x->fields
     };
 
+    if (x->trace)
+        tracing_reply(x, m->status);
     outcome(x,
             cluster_fails_status(x->cluster, m->status) ? ENDPOINT_FAILED
                                                         : ENDPOINT_OK,

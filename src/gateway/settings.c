@@ -247,6 +247,10 @@ static void resolve_tokens(const struct reader *r, struct gateway_conf *g)
     resolve_named(r, "gateway.outbound.tls.certificate",
                   &g->outbound.tls.certificate);
     resolve_named(r, "gateway.outbound.tls.key", &g->outbound.tls.key);
+    resolve_named(r, "gateway.tracing.tls.ca", &g->tracing.otlp.tls.ca);
+    resolve_named(r, "gateway.tracing.tls.certificate",
+                  &g->tracing.otlp.tls.certificate);
+    resolve_named(r, "gateway.tracing.tls.key", &g->tracing.otlp.tls.key);
 }
 
 static void resolve_paths(const struct reader *r, struct settings *s)
@@ -570,6 +574,39 @@ static void check_own_path(const struct reader *r, const char *name,
                  STR_ARG(path));
 }
 
+static void check_tracing(const struct reader *r, const struct otlp_conf *c)
+{
+    const struct otlp_header *h = c->headers.items;
+    struct url url;
+
+    if (c->url.len &&
+        (url_parse(r->a, c->url, &url) ||
+         !(str_is(url.scheme, "http") || str_is(url.scheme, "https")) ||
+         !url.host.len || url.userinfo.p))
+        complain(r, "gateway.tracing.collector",
+                 "must be a URL such as http://127.0.0.1:4318, got \"%.*s\"",
+                 STR_ARG(c->url));
+    for (size_t i = 0; i < c->headers.count; i++) {
+        const char *name =
+            arena_printf(r->a, "gateway.tracing.headers[%zu]", i).p;
+
+        if (h[i].name.len && !all_of(h[i].name, H1_TOKEN))
+            complain(r, arena_printf(r->a, "%s.name", name).p,
+                     "must be the name of a field, got \"%.*s\"",
+                     STR_ARG(h[i].name));
+        if (h[i].value.len && !all_of(h[i].value, H1_VALUE))
+            complain(r, arena_printf(r->a, "%s.value", name).p,
+                     "has bytes that a field cannot hold");
+    }
+    for (size_t i = 0; i < c->resource.count; i++) {
+        struct str item = c->resource.items[i];
+
+        if (str_find(item, '=') == item.len || !str_find(item, '='))
+            complain(r, "gateway.tracing.resource",
+                     "must list KEY=VALUE, got \"%.*s\"", STR_ARG(item));
+    }
+}
+
 static void check_gateway(const struct reader *r, const struct gateway_conf *g)
 {
     struct address address;
@@ -598,6 +635,7 @@ static void check_gateway(const struct reader *r, const struct gateway_conf *g)
     check_upstreams(r, &g->upstreams);
     check_cors(r, &g->cors);
     check_access_log(r, g->access_log.format);
+    check_tracing(r, &g->tracing.otlp);
 }
 
 enum err settings_check(struct arena *a, const struct settings *s,

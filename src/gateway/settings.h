@@ -8,6 +8,7 @@
 #include "base/conf.h"
 #include "base/log.h"
 #include "events/events.h"
+#include "events/otlp.h"
 #include "gateway/credential/credential_conf.h"
 #include "gateway/credential/users.h"
 #include "gateway/deny/access_conf.h"
@@ -88,7 +89,7 @@ struct cors_conf {
     uint64_t max_age_ms;
 };
 
-enum trace_propagation { TRACE_PASS, TRACE_W3C };
+enum trace_propagation { TRACE_AUTO, TRACE_W3C, TRACE_PASS };
 enum trace_from { TRACE_FROM_ALL, TRACE_FROM_TRUSTED, TRACE_FROM_NOBODY };
 enum { TRACE_SAMPLE_ALL = 1000000 };
 
@@ -96,6 +97,7 @@ struct tracing_conf {
     int propagation; /* enum trace_propagation */
     int from;        /* enum trace_from: whose traces are continued */
     uint64_t sample; /* of TRACE_SAMPLE_ALL calls that begin a trace */
+    struct otlp_conf otlp;
 };
 
 struct gateway_conf {

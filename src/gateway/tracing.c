@@ -1,7 +1,11 @@
-/* tracing.c - see tracing.h. */
+/* tracing.c - what is noted of a call while it runs; see tracing.h.
+ *
+ * Times are read from the clock, not the loop's of a turn: they are wanted
+ * only of calls that are sampled, and steps of one turn are to have a length.
+ */
 #include "gateway/tracing.h"
 
-#include "events/trace_context.h"
+#include "gateway/tracing_internal.h"
 #include "gateway/worker.h"
 
 static const struct tracing_conf *conf(const struct exchange *x)
@@ -9,15 +13,20 @@ static const struct tracing_conf *conf(const struct exchange *x)
     return x->worker->snapshot->tracing;
 }
 
-/* Whether the request says of which trace it is, and is believed. */
-static bool known(const struct exchange *x, struct trace_context *out)
+/* ---- which trace ---- */
+
+/* Whether the request says of which trace it is. */
+static bool is_told(const struct exchange *x, struct trace_context *out)
+{
+    return trace_parent_read(&x->s.request, out) == ERR_OK;
+}
+
+static bool is_believed(const struct exchange *x)
 {
     enum trace_from from = (enum trace_from)conf(x)->from;
 
-    if (from == TRACE_FROM_NOBODY ||
-        (from == TRACE_FROM_TRUSTED && !x->believed))
-        return false;
-    return trace_parent_read(&x->s.request, out) == ERR_OK;
+    return from == TRACE_FROM_ALL ||
+           (from == TRACE_FROM_TRUSTED && x->believed);
 }
 
 static bool chance(struct exchange *x)
@@ -28,17 +37,26 @@ static bool chance(struct exchange *x)
            (sample && rng_below(&x->worker->rng, TRACE_SAMPLE_ALL) < sample);
 }
 
-static void set_random(struct rng *r, uint8_t *out, size_t n)
+static void set_random(struct exchange *x, uint8_t *out, size_t n)
 {
     uint64_t bits;
 
     do {
         for (size_t i = 0; i < n; i += sizeof(bits)) {
-            bits = rng_next(r);
+            bits = rng_next(&x->worker->rng);
             memcpy(out + i, &bits, sizeof(bits));
         }
     } while (!bits); /* all zero would be no id */
 }
+
+static void begin_trace(struct exchange *x, struct trace_context *c)
+{
+    set_random(x, c->trace_id, sizeof(c->trace_id));
+    set_random(x, c->span_id, sizeof(c->span_id));
+    c->flags = TRACE_RANDOM | (chance(x) ? TRACE_SAMPLED : 0);
+}
+
+/* ---- what the backend is told ---- */
 
 static void drop_fields(struct message *m)
 {
@@ -56,15 +74,160 @@ static struct str parent_text(struct exchange *x, const struct trace_context *c)
     return str_from(out, TRACE_PARENT_BYTES);
 }
 
+static bool propagates(const struct exchange *x)
+{
+    return conf(x)->propagation != TRACE_PASS;
+}
+
+/* traceparent says each time of which try it is. */
+static void tell_backend(struct exchange *x, const struct trace_state *state)
+{
+    struct trace *t = x->trace;
+
+    drop_fields(&x->s.request);
+    t->field = &x->to_backend[x->to_backend_count];
+    exchange_set_request_field(x, STR("traceparent"), STR_NULL);
+    if (state->len)
+        exchange_set_request_field(x, STR("tracestate"), t->state);
+}
+
+static void record(struct exchange *x, const struct trace_context *c,
+                   const struct trace_context *told, bool goes_on)
+{
+    struct trace *t = x->trace = arena_alloc(x->s.arena, sizeof(*t));
+    struct trace_state state = { .len = 0 };
+
+    t->context = *c;
+    t->wall_us = clock_wall_us() - clock_mono_us();
+    if (goes_on) {
+        memcpy(t->parent, c->span_id, sizeof(t->parent));
+        t->has_parent = true;
+        set_random(x, t->context.span_id, sizeof(t->context.span_id));
+        (void)trace_state_read(&x->s.request, &state);
+        t->state = arena_copy(x->s.arena, str_from(state.text, state.len));
+    } else if (told) {
+        t->link = *told;
+        t->has_link = true;
+    }
+    if (propagates(x))
+        tell_backend(x, &state);
+}
+
 void tracing_begin(struct exchange *x)
 {
-    struct trace_context c;
+    struct trace_context c, told;
+    bool is = is_told(x, &told), goes_on = is && is_believed(x);
 
-    if (known(x, &c))
-        return; /* it goes on as it is */
-    set_random(&x->worker->rng, c.trace_id, sizeof(c.trace_id));
-    set_random(&x->worker->rng, c.span_id, sizeof(c.span_id));
-    c.flags = TRACE_RANDOM | (chance(x) ? TRACE_SAMPLED : 0);
+    if (goes_on)
+        c = told;
+    else
+        begin_trace(x, &c);
+    if (x->worker->spans && c.flags & TRACE_SAMPLED) {
+        record(x, &c, is ? &told : NULL, goes_on);
+        return;
+    }
+    /* A trace that goes on without us goes on as it is: its next span shall
+     * not look for a parent that nobody recorded. */
+    if (goes_on || !propagates(x))
+        return;
     drop_fields(&x->s.request);
     exchange_set_request_field(x, STR("traceparent"), parent_text(x, &c));
+}
+
+/* ---- steps ---- */
+
+/* Steps that follow each other under one name are one span. */
+static const char *phase_of(const struct policy *p)
+{
+    if (p == &policy_authenticate)
+        return "authentication";
+    if (p == &policy_limits)
+        return "limits";
+    return "policies";
+}
+
+void tracing_step(struct exchange *x, const struct policy *policy)
+{
+    struct trace *t = x->trace;
+    struct trace_phase *last =
+        t->phase_count ? &t->phases[t->phase_count - 1] : NULL;
+    const char *name = policy ? phase_of(policy) : NULL;
+    uint64_t now;
+
+    if (last && !last->end_us && last->name == name)
+        return;
+    now = clock_mono_us();
+    if (last && !last->end_us)
+        last->end_us = now;
+    if (!name || t->phase_count == TRACE_PHASES)
+        return;
+    t->phases[t->phase_count++] =
+        (struct trace_phase) { .name = name, .start_us = now };
+}
+
+void tracing_body_in(struct exchange *x)
+{
+    x->trace->body_in_us = clock_mono_us();
+}
+
+/* ---- tries ---- */
+
+static struct trace_try *present(struct exchange *x)
+{
+    struct trace *t = x->trace;
+
+    return t->try_count ? &t->tries[t->try_count - 1] : NULL;
+}
+
+void tracing_try(struct exchange *x)
+{
+    struct trace *t = x->trace;
+    const struct member *m = &x->cluster->members[x->member];
+    const struct endpoint *e = m->endpoint;
+    struct trace_context c = t->context;
+    struct trace_try *y;
+
+    t->reply_us = 0;
+    if (t->try_count == TRACE_TRIES) {
+        present(x)->end_us = 0; /* the last one has the rest */
+        return;
+    }
+    y = &t->tries[t->try_count++];
+    *y = (struct trace_try) { .start_us = clock_mono_us(), .port = e->port };
+    set_random(x, y->id, sizeof(y->id));
+    y->host = arena_copy(x->s.arena, e->host);
+    y->url =
+        arena_printf(x->s.arena, "%s://%.*s%.*s%.*s", e->tls ? "https" : "http",
+                     STR_ARG(e->authority), STR_ARG(m->base), STR_ARG(x->rest));
+    y->resend = x->tries;
+    if (!t->field)
+        return;
+    memcpy(c.span_id, y->id, sizeof(c.span_id));
+    t->field->value = parent_text(x, &c);
+}
+
+void tracing_reply(struct exchange *x, unsigned status)
+{
+    struct trace_try *y = present(x);
+
+    if (!y)
+        return;
+    y->status = (uint16_t)status;
+    x->trace->reply_us = clock_mono_us();
+}
+
+void tracing_try_failed(struct exchange *x, const char *why)
+{
+    struct trace_try *y = present(x);
+
+    if (y && !y->error)
+        y->error = why;
+}
+
+void tracing_try_over(struct exchange *x)
+{
+    struct trace_try *y = present(x);
+
+    if (y && !y->end_us)
+        y->end_us = clock_mono_us();
 }

@@ -1,8 +1,19 @@
-/* tracing.h - which calls are traced, and what their backends are told.
+/* tracing.h - which calls are traced, what their backends are told, and the
+ * spans of those that are sampled.
  *
  * With propagation a call that brings no valid traceparent gets one, and the
  * backend sees it; whether it is sampled is decided once, by who begins the
- * trace. Without it all such fields are passed on as they came.
+ * trace. A sampled call, where there is a collector, has x->trace: times are
+ * noted there, and become spans when it ends:
+ *
+ *   GET /shop/pets/{id}            server, the whole call
+ *     request body                 until its last byte was here
+ *     policies, authentication, limits   the steps of the chain
+ *     GET                          client, one for each try of a backend; its
+ *                                  id is what the backend is told
+ *     response body, tunnel        from the reply's head to the end
+ *
+ * The other calls pay a branch where these functions are called.
  *
  * Threads: a worker's own.
  */
@@ -13,5 +24,20 @@
 
 /* A request has come. Only when snapshot->tracing is there. */
 void tracing_begin(struct exchange *x);
+
+/* All of these only with x->trace. */
+
+/* The chain goes on with this step; NULL: it is over. */
+void tracing_step(struct exchange *x, const struct policy *policy);
+/* The request is whole. */
+void tracing_body_in(struct exchange *x);
+/* x->endpoint was chosen. */
+void tracing_try(struct exchange *x);
+/* It replied; it failed, why is static; it is over, one way or another. */
+void tracing_reply(struct exchange *x, unsigned status);
+void tracing_try_failed(struct exchange *x, const char *why);
+void tracing_try_over(struct exchange *x);
+/* The call has ended: hands its spans over. */
+void tracing_end(struct exchange *x);
 
 #endif

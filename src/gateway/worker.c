@@ -68,6 +68,13 @@ static void use_events(struct worker *w, const struct snapshot *s)
     w->ring = w->events ? events_ring(w->events, w->index) : NULL;
 }
 
+static void use_spans(struct worker *w, const struct snapshot *s)
+{
+    bool on = s && s->tracing && s->tracing->otlp.url.len;
+
+    w->spans = on ? otlp_queue(w->gateway->otlp, w->index) : NULL;
+}
+
 static void on_turn(void *arg)
 {
     struct worker *w = arg;
@@ -81,6 +88,7 @@ static void on_turn(void *arg)
     w->snapshot_number = s ? s->number : 0;
     access_log_use(w->log, s ? s->log_file : NULL);
     use_events(w, s);
+    use_spans(w, s);
     if (s)
         use_token_cache(w, s->settings->gateway.authentication.cache);
     if (s && w->streams)

@@ -48,6 +48,7 @@ struct worker {
     const struct explain_key *explain_key;
     struct events *events;      /* the gateway's; with ring */
     struct ring *ring;          /* this thread's; NULL: no events */
+    struct span_queue *spans;   /* likewise; NULL: no spans */
     struct token_cache *tokens; /* for so many */
     uint64_t tokens_capacity;
     struct fetcher *fetcher; /* made when first needed, as the next */

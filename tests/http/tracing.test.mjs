@@ -135,7 +135,8 @@ describe('Settings of tracing', () => {
         for (const [line, message] of [
             ['sample: 1.5', /gateway\.tracing\.sample must be between 0 and 1, got "1\.5"/],
             ['sample: often', /gateway\.tracing\.sample must be a ratio such as 0\.01, between 0 and 1, got "often"/],
-            ['propagation: b3', /gateway\.tracing\.propagation must be one of none, w3c, got "b3"/],
+            ['collector: "collector:4318"', /gateway\.tracing\.collector must be a URL such as http:/],
+            ['propagation: b3', /gateway\.tracing\.propagation must be one of auto, w3c, none, got "b3"/],
         ]) {
             fs.writeFileSync(`${dir}/t.yaml`, `gateway:\n  tracing:\n    ${line}\n`);
             const { code, output } = await run(['config', 'check', '--config', `${dir}/t.yaml`]);
