@@ -340,6 +340,10 @@ static void on_tick(struct timer *t)
         e->pause_ms = PAUSE_LEAST;
     else if (e->pause_ms < PAUSE_MOST)
         e->pause_ms = e->pause_ms ? e->pause_ms * 2 : PAUSE_LEAST;
+    /* While nothing can be written every call would wake the writer in vain:
+     * then the timer alone does. */
+    if (!e->complained)
+        atomic_store(&e->woken, false);
     timer_set(e->loop, t, now + e->pause_ms);
 }
 
@@ -348,7 +352,6 @@ static void on_wake(struct task *t)
     struct events *e =
         (struct events *)((char *)t - offsetof(struct events, wake));
 
-    atomic_store(&e->woken, false);
     on_tick(&e->tick);
 }
 
