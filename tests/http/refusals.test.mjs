@@ -268,6 +268,11 @@ const CALLS = {
     refusal_basic_missing: () => get('/basic/x'),
     refusal_basic_invalid: () => get('/basic/x', { headers: { Authorization: `Basic ${btoa('ann:wrong')}` } }),
     refusal_audience: () => get('/token/x', { headers: token({ aud: 'elsewhere' }) }),
+    refusal_denied: () => withGateway({}, {}, async (own) => {
+        assert.equal((await run(['deny', 'add', '--api', 'a', '--state-dir', own.stateDir])).code, 0);
+        await until(async () => (await own.call('/a/x')).status !== 200, { what: 'the rule to hold' });
+        return own.call('/a/x');
+    }),
     refusal_attempts: () => withGateway(secured({ token: [] }), {
         files: { 'keys.json': issuer.jwks }, issuers: [{ issuer: issuer.issuer, jwks: 'keys.json' }], policies: undefined, authentication: { failures: 1 },
     }, async (own) => {
