@@ -172,6 +172,36 @@ static void view_keysets(struct gateway *g, struct arena *a,
     v->keysets = all;
 }
 
+static void view_file(struct metrics_view *v, struct metrics_file *all,
+                      const char *name, const struct watched *w)
+{
+    const void *thing = watched_now(w);
+
+    if (!thing)
+        return;
+    all[v->file_count++] = (struct metrics_file) {
+        .name = name,
+        .entries = w->kind->count(thing),
+        .stale = w->stale,
+        .failures = w->failures,
+        .read_s = w->loaded_s,
+    };
+}
+
+static void view_files(struct gateway *g, struct arena *a,
+                       struct metrics_view *v)
+{
+    struct metrics_file *all = arena_alloc(a, 4 * sizeof(*all));
+
+    view_file(v, all, "deny", &g->deny);
+    view_file(v, all, "countries", &g->countries);
+    if (g->credentials) {
+        view_file(v, all, "api_keys", &g->credentials->keys);
+        view_file(v, all, "revoked_keys", &g->credentials->signers.revoked);
+    }
+    v->files = all;
+}
+
 /* As much as the client takes; the rest when that has gone. */
 static void walk(struct admin_stream *x)
 {
@@ -217,6 +247,7 @@ static void metrics(struct http_stream *s)
     view_endpoints(g, s->arena, &x->view);
     view_certificates(g, s->arena, &x->view);
     view_keysets(g, s->arena, &x->view);
+    view_files(g, s->arena, &x->view);
     x->view.has_events = g->events != NULL;
     if (g->events)
         events_stats(g->events, &x->view.events);

@@ -16,17 +16,23 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/policy/authenticate.h"
 
-enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20, KEYS_LOOK_MS = 250 };
+enum { MEMORY_LOOK_MS = 1000, MEMORY_PEAK = 8 << 20 };
+enum { FILES_LOOK_MS = 250, COUNTERS_LOOK_MS = 500 };
 enum { SLOW_LINE = 256 };        /* passwords that wait */
 enum { EVENTS_CLOSE_MS = 2000 }; /* to hand over what is left */
 enum { SPANS_MS = 2000 };        /* for the last spans to be sent */
 enum { GOODBYE_MS = 1000 }; /* for tunnels to close before the drain ends */
 
 /* Dead processes give back what they held; and see counters.h. */
-static void look_counters(struct gateway *g)
+static void look_counters(struct timer *t)
 {
-    if (counters_flush(g->counters, clock_wall_us()))
+    struct gateway *g =
+        (struct gateway *)((char *)t -
+                           offsetof(struct gateway, counters_timer));
+
+    if (g->counters && counters_flush(g->counters, clock_wall_us()))
         log_debug("limits", "counters were not written: %m");
+    timer_set(g->main, t, loop_now_ms(g->main) + COUNTERS_LOOK_MS);
 }
 
 /* Calls may look at what is out of use until their turn ends. */
@@ -39,20 +45,18 @@ static void look_file(struct gateway *g, struct watched *w)
 }
 
 /* Files that are watched may have changed. */
-static void look_keys(struct timer *t)
+static void look_files(struct timer *t)
 {
     struct gateway *g =
-        (struct gateway *)((char *)t - offsetof(struct gateway, keys_timer));
+        (struct gateway *)((char *)t - offsetof(struct gateway, files_timer));
 
     if (g->credentials) {
         look_file(g, &g->credentials->keys);
-        look_file(g, &g->countries);
-        look_file(g, &g->deny);
         look_file(g, &g->credentials->signers.revoked);
     }
-    if (g->counters)
-        look_counters(g);
-    timer_set(g->main, t, loop_now_ms(g->main) + KEYS_LOOK_MS);
+    look_file(g, &g->countries);
+    look_file(g, &g->deny);
+    timer_set(g->main, t, loop_now_ms(g->main) + FILES_LOOK_MS);
 }
 
 /* After a burst the allocator keeps its pages; once half of what was taken is
@@ -88,8 +92,10 @@ struct gateway *gateway_new(struct loop *main, const char *version,
     reclaim_init(g);
     g->memory_timer.fire = look_memory;
     timer_set(main, &g->memory_timer, loop_now_ms(main) + MEMORY_LOOK_MS);
-    g->keys_timer.fire = look_keys;
-    timer_set(main, &g->keys_timer, loop_now_ms(main) + KEYS_LOOK_MS);
+    g->files_timer.fire = look_files;
+    timer_set(main, &g->files_timer, loop_now_ms(main) + FILES_LOOK_MS);
+    g->counters_timer.fire = look_counters;
+    timer_set(main, &g->counters_timer, loop_now_ms(main) + COUNTERS_LOOK_MS);
     return g;
 }
 
@@ -624,7 +630,8 @@ void gateway_free(struct gateway *g)
     events_close(g->events, EVENTS_CLOSE_MS);
     timer_clear(&g->drain_timer);
     timer_clear(&g->memory_timer);
-    timer_clear(&g->keys_timer);
+    timer_clear(&g->files_timer);
+    timer_clear(&g->counters_timer);
     x_free(g->slots);
     x_free(g->version);
     x_free(g->commit);

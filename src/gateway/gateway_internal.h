@@ -86,7 +86,8 @@ struct gateway {
     struct http_server *admin_server;
     struct timer drain_timer;
     struct timer memory_timer;
-    struct timer keys_timer;
+    struct timer files_timer;    /* looks whether one was replaced */
+    struct timer counters_timer; /* has long windows written */
     uint64_t memory_peak; /* of the budget, since memory was given back */
     uint64_t drain_until_ms;
     uint64_t spans_until_ms; /* of the drain, when calls have ended */

@@ -162,6 +162,7 @@ static void keep_rules(struct load *l)
 {
     void *old;
 
+    denials_use(l->s);
     watched_take(&l->g->countries, &l->countries, &old);
     if (old)
         retire_thing(l->g, l->countries.kind->free, old);

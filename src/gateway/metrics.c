@@ -350,6 +350,11 @@ static size_t count_keysets(const struct metrics_view *v)
     return v->keyset_count;
 }
 
+static size_t count_files(const struct metrics_view *v)
+{
+    return v->file_count;
+}
+
 static size_t count_spans(const struct metrics_view *v)
 {
     return v->has_spans;
@@ -633,6 +638,18 @@ static void print_keyset(struct out *o, const struct family *f,
     put_z(o, "\n");
 }
 
+/* at is in struct metrics_file */
+static void print_file(struct out *o, const struct family *f,
+                       const struct metrics_view *v, size_t i)
+{
+    put_z(o, f->name);
+    put_z(o, "{");
+    put_label(o, "file", str_z(v->files[i].name), MAX_NAME);
+    put_z(o, "} ");
+    put_u64(o, u64_at(&v->files[i], f->at));
+    put_z(o, "\n");
+}
+
 static void print_spans_dropped(struct out *o, const struct family *f,
                                 const struct metrics_view *v, size_t i)
 {
@@ -784,6 +801,18 @@ static const struct family families[] = {
     { "tollgate_keyset_failures", "gauge",
       "How often in a row the keys of an issuer could not be read.",
       count_keysets, print_keyset, offsetof(struct metrics_keyset, failures) },
+    { "tollgate_file_entries", "gauge",
+      "What was read from a file that is watched.", count_files, print_file,
+      offsetof(struct metrics_file, entries) },
+    { "tollgate_file_stale", "gauge",
+      "1: the file is no good, and what was read before is used.", count_files,
+      print_file, offsetof(struct metrics_file, stale) },
+    { "tollgate_file_failures_total", "counter",
+      "Times a changed file was no good.", count_files, print_file,
+      offsetof(struct metrics_file, failures) },
+    { "tollgate_file_read_timestamp_seconds", "gauge",
+      "When a file was last read and good.", count_files, print_file,
+      offsetof(struct metrics_file, read_s) },
     { "tollgate_spans_accepted_total", "counter",
       "Spans of sampled calls: sent, dropped and queued together.", count_spans,
       print_u64, VIEW(spans.accepted) },

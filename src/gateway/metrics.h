@@ -151,6 +151,15 @@ struct metrics_keyset {
     uint64_t failures; /* in a row */
 };
 
+/* A file that is read again when it was replaced. */
+struct metrics_file {
+    const char *name;
+    uint64_t entries;
+    uint64_t stale;    /* 1: it is no good, and what was read before is used */
+    uint64_t failures; /* reads that left things as they were */
+    uint64_t read_s;   /* when it was last good; seconds since 1970 */
+};
+
 /* What others know. All of it must stay as it is until the walk is over. */
 struct metrics_view {
     struct str version;
@@ -169,6 +178,8 @@ struct metrics_view {
     size_t certificate_count;
     const struct metrics_keyset *keysets;
     size_t keyset_count;
+    const struct metrics_file *files;
+    size_t file_count;
     bool has_events;
     struct events_stats events;
     bool has_spans;

@@ -72,6 +72,13 @@ async function denied(args, body) {
     }
 }
 
+/** What metrics say of a file that is watched. */
+async function told(name) {
+    const metrics = await gateway.metrics();
+
+    return Object.fromEntries(['entries', 'stale', 'failures_total'].map((what) => [what, metrics.sum(`tollgate_file_${what}`, { file: name })]));
+}
+
 const from = (address) => ({ 'X-Forwarded-For': address });
 const of = (claims) => bearer(issuer.token(claims));
 
@@ -94,6 +101,7 @@ describe('a rule blocks', () => {
         ['a range', ['--address', '10.1.0.0/16'], [['/shop/a', from('10.1.255.255')], ['/other/a', from('10.1.0.0')]], [['/shop/a', from('10.2.0.0')], ['/shop/a', from('10.0.255.255')]]],
         ['addresses from one to another', ['--address', '10.1.2.5-10.1.2.9'], [['/shop/a', from('10.1.2.5')], ['/shop/a', from('10.1.2.9')]], [['/shop/a', from('10.1.2.4')], ['/shop/a', from('10.1.2.10')]]],
         ['an IPv6 range', ['--address', '2001:db8::/32'], [['/shop/a', from('2001:db8:1::1')]], [['/shop/a', from('2001:db9::1')]]],
+        ['all of IPv6 and nothing of IPv4', ['--address', '::/0'], [['/shop/a', from('2001:db8::1')], ['/shop/a', from('::1')]], [['/shop/a', from('10.1.2.3')], ['/shop/a']]],
         ['all but a range', ['--not-address', '127.0.0.0/8'], [['/shop/a', from('10.1.2.3')]], [['/shop/a']]],
         ['a path', ['--path', '/shop/admin/*'], [['/shop/admin/x'], ['/shop/%61dmin/x']], [['/shop/x']]],
         ['a field', ['--header', 'X-Bad=yes*'], [['/shop/a', { 'x-bad': 'yes, it is' }]], [['/shop/a', { 'x-bad': 'no' }], ['/shop/a']]],
@@ -180,8 +188,13 @@ describe('the file', () => {
         gateway.write('state/deny.yaml', '- {user: mallory}\n- {colour: green}\n');
         await until(() => gateway.logs().some((l) => /deny\.yaml:2: .*colour/.test(l.message)), { what: 'a word about it' });
         assert.equal((await gateway.call('/other/a')).status, 403, 'the old rules hold');
+        assert.deepEqual(await told('deny'), { entries: 2, stale: 1, failures_total: 1 });
+        fs.rmSync(file);
+        await until(async () => (await told('deny')).failures_total === 2, { what: 'its absence to be noticed' });
+        assert.equal((await gateway.call('/other/a')).status, 403, 'no file is not no rules');
         gateway.write('state/deny.yaml', '');
         await becomes(200, '/other/a');
+        assert.deepEqual(await told('deny'), { entries: 0, stale: 0, failures_total: 2 });
     });
 
     test('with 10,000 rules costs no more than one', async () => {
@@ -264,6 +277,37 @@ describe('countries', () => {
         fs.renameSync(`${gateway.dir}/countries.new`, `${gateway.dir}/countries.mmdb`);
         await until(() => gateway.logs().some((l) => /countries\.mmdb.* is no database of countries/.test(l.message)), { what: 'a word about it' });
         assert.equal((await gateway.call('/shop/a', { headers: from('10.1.1.1') })).status, 200);
+    }));
+
+    test('by a database that somebody overwrites in place', () => denied(['--country', 'DE'], async () => {
+        const path = `${gateway.dir}/countries.mmdb`;
+
+        put({ '10.0.0.0/8': 'DE' });
+        await becomes(403, '/shop/a', { headers: from('10.1.1.1') });
+        fs.truncateSync(path, 0); // what cp does first
+        for (let i = 0; i < 10; i++) {
+            assert.equal((await gateway.call('/shop/a', { headers: from('10.1.1.1') })).status, 403);
+            await pause(50);
+        }
+        fs.writeFileSync(path, countryDatabase({ '10.0.0.0/8': 'AT' }));
+        await becomes(200, '/shop/a', { headers: from('10.1.1.1') });
+        assert.equal((await told('countries')).stale, 0);
+    }));
+
+    test('want one that knows countries, not another kind of database', async () => {
+        put({ '10.0.0.0/8': 'Not a code' });
+        assert.match((await gateway.reload()).output, /countries\.mmdb: is no database of countries: it has no country\.iso_code/);
+        put({ '10.0.0.0/8': 'DE' });
+        await gateway.mustReload();
+    });
+
+    test('are asked for by the settings in use, not by some that were refused', () => denied(['--country', 'DE'], async () => {
+        put({ '10.0.0.0/8': 'DE', '192.0.2.0/24': 'FR' });
+        await becomes(403, '/shop/a', { headers: from('10.1.1.1') });
+        gateway.configure({ access: {} }); // which the rule does not allow
+        assert.match((await gateway.reload()).output, /asks for a country/);
+        await denied(['--country', 'FR'], () => becomes(403, '/shop/a', { headers: from('192.0.2.1') }));
+        gateway.configure({ access: { countryFile: `${gateway.dir}/countries.mmdb` } });
     }));
 
     test('want a database, and are countries', async () => {

@@ -1,8 +1,8 @@
 /* countries.h - which country an address is in, by a database in MaxMind's
- * format (GeoLite2-Country, DB-IP, …), mapped and never changed.
+ * format (GeoLite2-Country, DB-IP, …).
  *
- * Threads: any may look up. A database that is replaced while it is open keeps
- * its old file, so it must be replaced whole (rename).
+ * What is mapped is a copy that nobody can change: to write into a mapped file,
+ * or to cut it, as cp does, would end the process. Threads: any may look up.
  */
 #ifndef TG_GATEWAY_DENY_COUNTRIES_H
 #define TG_GATEWAY_DENY_COUNTRIES_H
@@ -11,7 +11,7 @@
 
 struct countries;
 
-/* ERR_NOT_FOUND, ERR_INVALID with a problem. */
+/* ERR_NOT_FOUND, ERR_INVALID, ERR_LIMIT, ERR_IO with a problem. */
 enum err countries_load(struct str path, struct problems *ps,
                         struct countries **out);
 void countries_free(struct countries *c); /* NULL is fine */

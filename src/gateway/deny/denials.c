@@ -5,7 +5,8 @@
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
-/* Whether there is a database, by the settings of the last load. */
+/* Whether there is a database, by the settings in use; or in those whose rules
+ * are being read. Main thread. */
 static bool countries_there;
 
 static enum err load(struct str path, struct problems *ps, void **out)
@@ -79,7 +80,6 @@ enum err countries_open(const struct settings *s, struct problems *ps,
 {
     struct str path = s->gateway.access.country_file;
 
-    countries_there = path.len > 0;
     if (path.len)
         return watched_open(out, &countries_kind, path, ps);
     *out = (struct watched) { .kind = &countries_kind };
@@ -90,7 +90,9 @@ enum err denials_open(struct arena *a, const struct settings *s,
                       struct problems *ps, struct watched *out)
 {
     struct str path = s->gateway.access.deny_file;
+    bool in_use = countries_there;
     struct file_mark mark;
+    enum err e;
 
     if (path.len) {
         file_mark_take(path, &mark);
@@ -105,7 +107,15 @@ enum err denials_open(struct arena *a, const struct settings *s,
     } else if (s->state_dir.len) {
         path = arena_printf(a, "%.*s/deny.yaml", STR_ARG(s->state_dir));
     }
-    return watched_open(out, &rules_kind, path, ps);
+    countries_there = s->gateway.access.country_file.len > 0;
+    e = watched_open(out, &rules_kind, path, ps);
+    countries_there = in_use;
+    return e;
+}
+
+void denials_use(const struct settings *s)
+{
+    countries_there = s->gateway.access.country_file.len > 0;
 }
 
 const struct deny_rule *denials_find(const struct deny_rules *r,

@@ -18,6 +18,9 @@ enum err denials_open(struct arena *a, const struct settings *s,
 enum err countries_open(const struct settings *s, struct problems *ps,
                         struct watched *out);
 
+/* These settings are in use from now on. */
+void denials_use(const struct settings *s);
+
 /* The rule that blocks the call, or NULL. For who has looked that there are
  * rules (deny_rules_any()). Threads: that of the exchange. */
 const struct deny_rule *denials_find(const struct deny_rules *r,

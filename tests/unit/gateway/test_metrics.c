@@ -215,6 +215,13 @@ static void what_others_know_is_shown(void **state)
         { STR("http://a:80"), METRICS_UP, 1, 2, 3, 4 },
         { STR("http://b:80"), METRICS_OPEN, 0, 0, 0, 9 },
     };
+    static const struct metrics_file files[] = {
+        { .name = "deny",
+          .entries = 3,
+          .stale = 1,
+          .failures = 2,
+          .read_s = 9 },
+    };
     static const struct metrics_keyset keysets[] = {
         { STR("https://idp.test/jwks"), 2, 77, 3 },
     };
@@ -239,6 +246,8 @@ static void what_others_know_is_shown(void **state)
         .certificate_count = 1,
         .keysets = keysets,
         .keyset_count = 1,
+        .files = files,
+        .file_count = 1,
     };
     (void)state;
 
@@ -263,6 +272,10 @@ static void what_others_know_is_shown(void **state)
                  "tollgate_keyset_keys{keys=\"https://idp.test/jwks\"} 2\n");
     assert_shows(&v, "tollgate_keyset_age_seconds{keys=\"https://idp.test/"
                      "jwks\"} 77\n");
+    assert_shows(&v, "tollgate_file_entries{file=\"deny\"} 3\n");
+    assert_shows(&v, "tollgate_file_stale{file=\"deny\"} 1\n");
+    assert_shows(&v, "tollgate_file_failures_total{file=\"deny\"} 2\n");
+    assert_shows(&v, "tollgate_file_read_timestamp_seconds{file=\"deny\"} 9\n");
     assert_shows(&v, "tollgate_keyset_failures{keys=\"https://idp.test/jwks\"} "
                      "3\n");
     assert_shows(&v, "tollgate_introspections_total 0\n");
