@@ -17,8 +17,8 @@ packages_for()
     build) echo "${build_packages[@]}" ;;
     run) echo "${build_packages[@]}" curl ;;
     test) echo "${build_packages[@]}" libcmocka-dev ca-certificates curl \
-        openssl python3 nghttp2-client prometheus glewlwyd faketime \
-        "$(node_packages)" ;;
+        openssl python3 nghttp2-client nginx-light prometheus glewlwyd \
+        faketime "$(node_packages)" ;;
     fuzz) echo "${build_packages[@]}" clang libclang-rt-14-dev \
         "$(llhttp_package)" ;;
     bench) echo "${build_packages[@]}" curl nginx-light \

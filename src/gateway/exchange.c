@@ -42,8 +42,8 @@ void exchange_set_request_field(struct exchange *x, struct str name,
     must(x->to_backend_count < REQUEST_FIELDS_MAX);
     x->to_backend[x->to_backend_count++] =
         (struct header) { .name = name, .value = value };
-    if (id != FIELD_OTHER && !m->first[id])
-        return;
+    if (id != FIELD_OTHER && !m->first[id] && m->count <= UINT8_MAX)
+        return; /* beyond that first[] does not tell */
     for (uint32_t i = 0; i < m->count; i++)
         if (m->headers[i].id == id && str_eq_nocase(m->headers[i].name, name))
             m->headers[i].hop = true;
@@ -239,6 +239,14 @@ static void drop_lookalikes(struct message *m)
         if (field_id(str_from(name, h->name.len)) != FIELD_OTHER)
             h->hop = true;
     }
+}
+
+static void drop_certificates(struct exchange *x)
+{
+    const struct credentials *c = x->worker->snapshot->credentials;
+
+    if (passed_certificate_there(&x->s.request, &c->passed))
+        passed_certificate_hide(x, &c->passed, c->conf.forward);
 }
 
 static const struct refusal *read_target(struct exchange *x)
@@ -475,6 +483,7 @@ static void on_request(struct http_stream *s)
         return;
     }
     drop_lookalikes(&s->request);
+    drop_certificates(x);
     if (!read_kind(x) || !route(x))
         return;
     if (x->websocket && !check_websocket(x))

@@ -162,6 +162,18 @@ REASON(CERTIFICATE_OTHER, "certificate_other",
        "the client certificate is none of those the API names: %s",
        "call with one of gateway.apis[].certificates, or add this one there")
 
+REASON(CERTIFICATE_MALFORMED, "certificate_malformed",
+       "what the balancer passes on in %s is not one client certificate",
+       "have the balancer send the field once, with the certificate as PEM "
+       "with XX escapes behind percent signs, as base64, or as RFC 9440 has "
+       "it")
+REASON(CERTIFICATE_DATES, "certificate_dates",
+       "the client certificate has expired, or is not good yet: %s",
+       "call with one that is good today")
+REASON(CERTIFICATE_UNHEARD, "certificate_unheard",
+       "the field %s is not believed: it came from none of trusted_proxies",
+       NULL)
+
 REASON(SCOPE_FOUND, "scope_found", "the scope \"%s\" is there", NULL)
 REASON(SCOPE_MISSING, "scope_missing", "the scope \"%s\" is missing",
        "ask the issuer for a token with the scope \"%s\" (or make the API key "

@@ -61,6 +61,7 @@ static uint64_t credential_files(uint64_t h, const struct gateway_conf *g)
         h = hash_tls(h, &c->tls);
     }
     h = hash_file(h, g->api_keys.key);
+    h = hash_file(h, g->authentication.certificate_ca);
     return hash_tls(h, &g->outbound.tls);
 }
 

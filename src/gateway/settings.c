@@ -630,6 +630,11 @@ static void check_gateway(const struct reader *r, const struct gateway_conf *g)
         complain(r, "gateway.backend_jwt.header",
                  "must be the name of a field, got \"%.*s\"",
                  STR_ARG(g->backend_jwt.header));
+    if (g->authentication.certificate_header.len &&
+        !all_of(g->authentication.certificate_header, H1_TOKEN))
+        complain(r, "gateway.authentication.certificate_header",
+                 "must be the name of a field, got \"%.*s\"",
+                 STR_ARG(g->authentication.certificate_header));
     check_own_path(r, "gateway.apikey_issuer.path", g->apikey_issuer.path);
     check_reply_headers(r, &g->reply_headers);
     check_upstreams(r, &g->upstreams);

@@ -54,7 +54,7 @@ static inline enum field field_candidate(const char *p, size_t len)
     uint32_t first = field_two(b), last = field_two(b + len - 2);
     uint32_t key = (first | last << 16 | 0x20202020) + (uint32_t)len * 2;
 
-    return (enum field)field_slots[key * 0xcee46235 >> 25];
+    return (enum field)field_slots[key * 0x6d54daa1 >> 25];
 }
 
 #endif

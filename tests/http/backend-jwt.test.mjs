@@ -105,6 +105,17 @@ for (const algorithm of ['RS256', 'ES256'])
             assert.equal(seen.split('.').length, 3);
         });
 
+        test('that a client makes up does not pass behind 300 other fields either', async () => {
+            const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`a-${i}`, '1']));
+
+            gateway.configure({ limits: { headers: 1000 } });
+            await gateway.mustReload();
+            const seen = await ask('/shop/open', { ...many, 'X-JWT-Assertion': 'forged' });
+
+            assert.equal(seen.split('.').length, 3);
+            assert.doesNotMatch(seen, /forged/);
+        });
+
         test('is signed by a key that stays', async () => {
             const { keys: [key] } = await keys();
 

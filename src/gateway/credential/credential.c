@@ -4,6 +4,7 @@
 #include "gateway/attempts.h"
 #include "gateway/credential/credentials.h"
 #include "gateway/credential/revoked.h"
+#include "gateway/credential/credentials.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 #include "jose/b64.h"
@@ -45,14 +46,38 @@ void credential_hide(struct exchange *x, const struct header *h)
     m->headers[h - m->headers].hop = true;
 }
 
+/* The balancer has seen that the client has its key. */
+static bool passed_sha256(struct exchange *x, const struct passed_conf *c,
+                          unsigned char out[32])
+{
+    const struct certificate *found;
+    struct str text;
+
+    if (passed_certificate_text(x, c, &text))
+        return false;
+    found = passed_certificate_known(x->worker, c, text);
+    if (!found)
+        found = passed_certificate_read(x, c, text);
+    if (found)
+        memcpy(out, found->sha256, 32);
+    return found != NULL;
+}
+
 bool credential_bound(struct exchange *x, struct str x5t_s256)
 {
+    const struct passed_conf *passed = &x->api->credentials->passed;
     struct tls *t = http_conn_tls(x->s.conn);
     char have[JWK_THUMBPRINT + 1];
     unsigned char sha256[32];
 
-    if (!x5t_s256.len || !t || !tls_peer_sha256(t, sha256))
+    if (!x5t_s256.len)
         return false;
+    if (passed_certificate_counts(x, passed)) {
+        if (!passed_sha256(x, passed, sha256))
+            return false;
+    } else if (!t || !tls_peer_sha256(t, sha256)) {
+        return false;
+    }
     (void)b64url_encode(sha256, sizeof(sha256), have);
     return str_eq(x5t_s256, str_from(have, JWK_THUMBPRINT));
 }

@@ -163,8 +163,11 @@ const struct conf_field authentication_fields[] = {
       .at = AT(certificate_header),
       .def = "X-WSO2-CLIENT-CERTIFICATE",
       .help = "The field in which trusted_proxies that end TLS pass on the "
-              "client's certificate (PEM, as it is, with %XX escapes, or in "
-              "base64). From others it is taken out and means nothing." },
+              "client's certificate: PEM, as it is or with %XX escapes, or "
+              "PEM or DER in base64; Client-Cert means RFC 9440. For calls "
+              "from them it is all that counts, not what they show as their "
+              "own. From others it means nothing. It does not reach backends "
+              "(but see forward). Empty: none is read." },
     { .name = "certificate_ca",
       .type = CONF_STRING,
       .at = AT(certificate_ca),

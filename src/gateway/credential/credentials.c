@@ -164,6 +164,8 @@ enum err credentials_new(const struct settings *s, struct keysets *keysets,
     load_keys(c, s, ps);
     load_signing(c, s, ps);
     copy_key_issuer(c, s, ps);
+    (void)passed_certificate_init(a, &s->gateway.authentication, s->file, ps,
+                                  &c->passed);
     (void)key_signers_init(a, &s->gateway.api_keys, s->state_dir, keysets, make,
                            s->file, ps, &c->signers);
     if (ps->errors > errors) {

@@ -10,6 +10,7 @@
 #include "gateway/credential/issuer.h"
 #include "gateway/credential/key_signers.h"
 #include "gateway/credential/keyfile.h"
+#include "gateway/credential/passed_certificate.h"
 #include "gateway/credential/signing_key.h"
 #include "gateway/credential/users.h"
 #include "gateway/settings.h"
@@ -28,6 +29,7 @@ struct credentials {
     struct users *users;
     struct watched keys; /* struct keyfile */
     struct key_signers signers;
+    struct passed_conf passed;
     struct apikey_issuer_conf apikey_issuer;
     struct backend_jwt_conf backend_jwt;
     struct signing_key signing; /* when backend_jwt is enabled */

@@ -43,14 +43,17 @@ static enum err read_pins(const struct policy_input *in, struct mutual_tls *t)
     return ERR_OK;
 }
 
-static bool somebody_asks(const struct gateway_conf *conf)
+static bool somebody_asks(const struct policy_input *in,
+                          const struct mutual_tls *t)
 {
-    const struct listener_conf *l = conf->listeners.items;
+    const struct listener_conf *l = in->conf->listeners.items;
+    const struct passed_conf *passed = &in->credentials->passed;
 
-    for (size_t i = 0; i < conf->listeners.count; i++)
+    for (size_t i = 0; i < in->conf->listeners.count; i++)
         if (l[i].tls.client_verify != TLS_VERIFY_NONE)
             return true;
-    return conf->trusted_proxies.count > 0;
+    return in->conf->trusted_proxies.count && passed->name.len &&
+           (passed->store || t->pin_count);
 }
 
 static enum err prepare(const struct policy_input *in,
@@ -63,13 +66,14 @@ static enum err prepare(const struct policy_input *in,
     *conf = t;
     if (read_pins(in, t))
         return ERR_INVALID;
-    if (somebody_asks(in->conf))
+    if (somebody_asks(in, t))
         return ERR_OK;
     problem_error(in->problems, o->file, o->line,
                   "%.*s %.*s requires %.*s (%.*s), and no listener asks for a "
                   "certificate; in tollgate.yaml below the listener's tls: "
-                  "`client_ca: ca.pem` and `client_verify: optional`, or "
-                  "gateway.trusted_proxies for a balancer that ends TLS; or "
+                  "`client_ca: ca.pem` and `client_verify: optional`, or for a "
+                  "balancer that ends TLS gateway.trusted_proxies and "
+                  "`authentication: {certificate_ca: ca.pem}`; or "
                   "--security off (for development)",
                   STR_ARG(o->method), STR_ARG(o->path),
                   STR_ARG(demand->scheme->name), STR_ARG(demand->scheme->type));
@@ -116,6 +120,62 @@ static enum finding judge(struct auth_run *run, const struct mutual_tls *t,
     return FOUND_GOOD;
 }
 
+static enum finding refuse_passed(struct auth_run *run,
+                                  enum explain_reason reason,
+                                  const struct str *detail)
+{
+    credential_failed(run);
+    return refuse(run, reason, detail);
+}
+
+static enum finding judge_passed(struct auth_run *run,
+                                 const struct mutual_tls *t,
+                                 const struct certificate *c)
+{
+    int64_t now_s = (int64_t)(loop_wall_us(run->x->worker->loop) / 1000000);
+    struct str *subject = arena_alloc(run->x->s.arena, sizeof(*subject));
+    enum finding f;
+
+    *subject = arena_copy(run->x->s.arena, c->subject);
+    if (now_s < c->from_s || now_s >= c->until_s)
+        return refuse_passed(run, REASON_CERTIFICATE_DATES, subject);
+    f = judge(run, t, *subject, c->sha256, c->chained);
+    if (f == FOUND_BAD)
+        credential_failed(run);
+    return f;
+}
+
+/* What is known passes whatever the address did, as with tokens. */
+static enum finding check_passed(struct auth_run *run,
+                                 const struct mutual_tls *t)
+{
+    const struct passed_conf *conf = &t->credentials->passed;
+    const struct certificate *c;
+    struct str text;
+    enum err e = passed_certificate_text(run->x, conf, &text);
+
+    if (e == ERR_NOT_FOUND)
+        return FOUND_NOTHING;
+    c = e ? NULL : passed_certificate_known(run->x->worker, conf, text);
+    if (!c) {
+        if (!credential_may_try(run))
+            return FOUND_BAD;
+        c = e ? NULL : passed_certificate_read(run->x, conf, text);
+    }
+    return c ? judge_passed(run, t, c)
+             : refuse_passed(run, REASON_CERTIFICATE_MALFORMED, &conf->name);
+}
+
+/* A field of somebody whose word does not count. */
+static void note_unheard(struct auth_run *run, const struct passed_conf *c)
+{
+    struct str text;
+
+    if (c->name.len && passed_certificate_text(run->x, c, &text) == ERR_OK)
+        explain_note(&run->x->explain, EXPLAIN_CERTIFICATE, EXPLAIN_SKIPPED,
+                     REASON_CERTIFICATE_UNHEARD, 0, &c->name);
+}
+
 static enum finding check(struct auth_run *run, const void *conf)
 {
     const struct mutual_tls *t = conf;
@@ -125,8 +185,12 @@ static enum finding check(struct auth_run *run, const void *conf)
     char subject[512];
     size_t n;
 
-    if (!tls || !tls_peer_sha256(tls, hash))
+    if (passed_certificate_counts(x, &t->credentials->passed))
+        return check_passed(run, t);
+    if (!tls || !tls_peer_sha256(tls, hash)) {
+        note_unheard(run, &t->credentials->passed);
         return FOUND_NOTHING;
+    }
     n = tls_peer_subject(tls, subject, sizeof(subject));
     return judge(run, t, str_from(subject, n), hash, tls_peer_verified(tls));
 }
