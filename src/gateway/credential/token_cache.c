@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 
-enum { WAYS = 4, FAILURES = 2048, TAIL = 64 };
+enum { WAYS = 4, FAILURES = 2048, TAIL = 32 };
 
 struct failure {
     uint64_t hash; /* keyed, of the whole token; 0: free */

@@ -12,6 +12,8 @@
 #include "gateway/worker.h"
 
 enum { BOUNDS_MAX = 2 };
+_Static_assert((BOUNDS_MAX + 1) * TIER_TAKES_MAX + 1 <= LIMITS_MAX,
+               "a call's takes do not fit: its tiers', and the backend's");
 
 struct bound {
     struct tier_bound tier;
@@ -205,15 +207,11 @@ static void add_tier(struct asked *run, const struct tier_bound *b,
                      struct limit_seed seed, const struct call_facts *f,
                      const struct refusal *quota)
 {
-    struct take takes[TIER_TAKES_MAX];
-    const struct tier_limit *limits[TIER_TAKES_MAX];
-    uint32_t n = tier_takes(b, seed, f, false, takes, limits);
+    uint32_t at = run->count;
 
-    for (uint32_t i = 0; i < n && run->count < LIMITS_MAX; i++) {
-        uint32_t at = run->count++;
-
-        run->takes[at] = takes[i];
-        run->limits[at] = limits[i];
+    run->count +=
+        tier_takes(b, seed, f, false, &run->takes[at], &run->limits[at]);
+    for (; at < run->count; at++) {
         run->names[at] = &b->tier->name;
         run->refusals[at] = quota;
     }
@@ -374,7 +372,7 @@ static enum verdict on_request(const void *conf, struct exchange *x)
         exchange_refuse(x, &refusal_limit_unknown);
         return VERDICT_ANSWERED;
     }
-    if (c->backend.limit && run.count < LIMITS_MAX) {
+    if (c->backend.limit) {
         run.takes[run.count] = c->backend;
         run.limits[run.count] = NULL;
         run.names[run.count++] = &c->backend_name;
