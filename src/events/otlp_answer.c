@@ -19,6 +19,14 @@ static bool read_count(const struct json *j, uint64_t *out)
     return str_to_u64(j->text, INT64_MAX, out) == ERR_OK;
 }
 
+static bool is_blank(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] != ' ' && s.p[i] != '\n' && s.p[i] != '\r')
+            return false;
+    return true;
+}
+
 uint64_t otlp_read_answer(struct arena *a, struct str body, uint64_t of,
                           struct str *why, bool *bad)
 {
@@ -29,7 +37,7 @@ uint64_t otlp_read_answer(struct arena *a, struct str body, uint64_t of,
 
     *why = STR_NULL;
     *bad = false;
-    if (!str_trim(body).len)
+    if (is_blank(body))
         return 0;
     *bad = true;
     if (json_parse(a, body, &limits, &tree, &error) ||

@@ -196,12 +196,13 @@ static enum err open_spans(struct gateway *g, const struct settings *s,
                            struct problems *ps, struct otlp_target **out)
 {
     const struct otlp_conf *c = &s->gateway.tracing.otlp;
+    struct str version = str_z(g->version); /* "0.1.0 (1f2e3d)" */
 
     *out = NULL;
     if (!c->url.len)
         return ERR_OK;
-    if (otlp_target_new(c, &s->gateway.outbound, str_z(g->version), s->file, ps,
-                        out))
+    version = str_head(version, str_find(version, ' '));
+    if (otlp_target_new(c, &s->gateway.outbound, version, s->file, ps, out))
         return ERR_INVALID;
     if (!g->otlp)
         g->otlp = otlp_new(g->main, g->worker_count);

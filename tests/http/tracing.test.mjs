@@ -136,6 +136,10 @@ describe('Settings of tracing', () => {
             ['sample: 1.5', /gateway\.tracing\.sample must be between 0 and 1, got "1\.5"/],
             ['sample: often', /gateway\.tracing\.sample must be a ratio such as 0\.01, between 0 and 1, got "often"/],
             ['collector: "collector:4318"', /gateway\.tracing\.collector must be a URL such as http:/],
+            ['collector: 10.0.0.1:4318', /gateway\.tracing\.collector must be a URL such as http:\/\/127\.0\.0\.1:4318, got/],
+            ['collector: https://user:secret@collector.test', /gateway\.tracing\.collector must be a URL/],
+            ['resource: [plain]', /gateway\.tracing\.resource must list KEY=VALUE, got "plain"/],
+            ['headers: [{name: "a b", value: x}]', /gateway\.tracing\.headers\[0\]\.name must be the name of a field/],
             ['propagation: b3', /gateway\.tracing\.propagation must be one of auto, w3c, none, got "b3"/],
         ]) {
             fs.writeFileSync(`${dir}/t.yaml`, `gateway:\n  tracing:\n    ${line}\n`);
