@@ -59,8 +59,8 @@ function start(options = {}) {
 }
 
 /** Calls with the tokens of a list that may grow; every answer must be 200. */
-const callWith = (gateway, tokens, target, rate = 300) =>
-    new Load(gateway.port, { rate, request: (n) => ({ path: target, headers: bearer(tokens[n % tokens.length]) }) }).start();
+const callWith = (gateway, tokens, target, rate = 300, connections = 8) =>
+    new Load(gateway.port, { rate, connections, request: (n) => ({ path: target, headers: bearer(tokens[n % tokens.length]) }) }).start();
 
 function assertAllWell(load, least) {
     assert.deepEqual(load.failures.slice(0, 5), [], `${load.failures.length} of ${load.issued} calls`);
@@ -135,20 +135,20 @@ describe('Tokens of oidc-provider and glewlwyd', () => {
 
 describe('New keys', () => {
     test('cost no call that brings a token of them, nor one with an older token', async () => {
-        const gateway = await start();
+        // As often as it may be, and at once: also right after keys were fetched.
+        const gateway = await start({ keys: { unknownKeyIntervalMs: undefined } });
         const tokens = [await oidc.token(), await glewlwyd.token()];
-        const load = callWith(gateway, tokens, '/signed/read');
+        const load = callWith(gateway, tokens, '/signed/read', 300, 40);
 
         try {
             for (let round = 0; round < 3; round++) {
-                await pause(patience(700));
                 for (const issuer of both) {
                     await issuer.rotate();
                     for (let i = 0; i < 5; i++)
                         tokens.push(await issuer.token());
                 }
             }
-            await pause(500);
+            await pause(patience(3000));
         } finally {
             await load.stop();
         }

@@ -75,11 +75,12 @@ describe('A key set at a URL', () => {
 
     test('is not fetched for every token with an unknown key id', async () => {
         await pause(patience(600));
-        const before = keys.count;
+        const before = keys.count, begin = Date.now();
 
-        for (let n = 0; n < 20; n++)
-            assertError(await ask(gateway, stranger.token({ n })), 401, '900901');
-        assert.ok(keys.count <= before + 2, `${keys.count - before} fetches`);
+        for (let i = 0; i < 3; i++)
+            for (const answer of await Promise.all(Array.from({ length: 20 }, (_, n) => ask(gateway, stranger.token({ n: 20 * i + n })))))
+                assertError(answer, 401, '900901');
+        assert.ok(keys.count <= before + 2 + (Date.now() - begin) / patience(500), `${keys.count - before} fetches`);
     });
 
     test('that lost a key refuses what it signed, also where it was known', async () => {

@@ -395,12 +395,13 @@ static void on_keys(void *arg)
 /* false: waiting would change nothing. */
 static bool wait_for_keys(struct auth_run *run, const struct bearer *b,
                           const struct header *h, const struct issuer *i,
-                          struct arena *a, const struct jwt *t)
+                          struct arena *a, const struct jwt *t,
+                          uint64_t version)
 {
     struct waiting *w = waiting_for(run, b, h, t->jws.token);
 
-    w->keys =
-        keyset_want(i->keys, run->x->worker->loop, i->key_wait_ms, on_keys, w);
+    w->keys = keyset_want(i->keys, run->x->worker->loop, version,
+                          i->key_wait_ms, on_keys, w);
     if (!w->keys)
         return false;
     w->issuer = i;
@@ -444,7 +445,7 @@ static enum finding verify_new(struct auth_run *run, const struct bearer *b,
     }
     f = verify(i, &t, now_s, &claim, &version);
     if (f == JWT_UNKNOWN_KEY) {
-        if (wait_for_keys(run, b, h, i, a, &t))
+        if (wait_for_keys(run, b, h, i, a, &t, version))
             return FOUND_LATER;
         /* Because others have just had them fetched? */
         if (issuer_version(i) != version)

@@ -67,6 +67,8 @@ struct keyset_wait {
     struct loop *loop;
     void (*done)(void *arg); /* NULL: nobody waits any more */
     void *arg;
+    uint64_t version; /* of the keys that were not enough */
+    bool late;        /* the fetch it waits for had begun before */
 };
 
 /* The present keys */
@@ -195,14 +197,31 @@ static void answer(struct keyset_wait *w)
     loop_post(w->loop, &w->task);
 }
 
-static void answer_all(struct keyset *k)
+/* The next fetch, no later than that. */
+static void fetch_by(struct keyset *k, uint64_t at_ms)
 {
-    struct keyset_wait *w;
+    if (!timer_pending(&k->timer) || k->timer.at_ms > at_ms)
+        timer_set(k->all->main, &k->timer, at_ms);
+}
 
-    while ((w = k->waiting)) {
-        k->waiting = w->next;
+/* After a fetch. What an issuer answered before it began to use a new key is
+ * no answer to who came later with a token of that key: unless it brought
+ * something he waits for the next one. */
+static void answer_all(struct keyset *k, bool nothing_new)
+{
+    struct keyset_wait **at = &k->waiting, *w;
+
+    while ((w = *at)) {
+        if (nothing_new && w->late) {
+            w->late = false;
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
         answer(w);
     }
+    if (k->waiting)
+        fetch_by(k, atomic_load(&k->wanted_from_ms));
 }
 
 /* Within a tenth of what is asked: gateways that started together drift
@@ -274,6 +293,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 {
     struct keyset *k = arg;
     char why[KEYSET_WHY] = "";
+    uint64_t before = keyset_version(k);
     bool taken = false;
 
     k->fetch = NULL;
@@ -295,7 +315,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
         fetch_in(k, pause_ms(k, a));
     }
     atomic_store(&k->fetching, false);
-    answer_all(k);
+    answer_all(k, taken && keyset_version(k) == before);
 }
 
 static void fetch_now(struct keyset *k)
@@ -341,15 +361,19 @@ static void on_want(struct task *t)
     struct keyset_wait *w = (struct keyset_wait *)t;
     struct keyset *k = w->keyset;
 
-    if (!k->fetch && !k->all->ended &&
-        now_ms(k) >= atomic_load(&k->wanted_from_ms))
-        fetch_now(k);
-    if (!k->fetch) {
+    if (k->all->ended || keyset_version(k) != w->version) {
         answer(w);
         return;
     }
+    w->late = k->fetch != NULL;
     w->next = k->waiting;
     k->waiting = w;
+    if (k->fetch)
+        return;
+    if (now_ms(k) >= atomic_load(&k->wanted_from_ms))
+        fetch_now(k);
+    else
+        fetch_by(k, atomic_load(&k->wanted_from_ms));
 }
 
 static void on_waited(struct timer *t)
@@ -364,17 +388,18 @@ static void on_waited(struct timer *t)
 }
 
 /* Who asks while a fetch is under way shares it, though it began before: its
- * answer may well have the key. Who is told that a fetch ended a moment ago
+ * answer may well have the key. Who asks soon after one waits for the next, if
+ * that is not too far. Who is told that a fetch ended a moment ago
  * sees what it brought: so he looks again whether there is another version. */
 struct keyset_wait *keyset_want(struct keyset *k, struct loop *l,
-                                uint64_t wait_ms, void (*done)(void *arg),
-                                void *arg)
+                                uint64_t version, uint64_t wait_ms,
+                                void (*done)(void *arg), void *arg)
 {
     uint64_t from = atomic_load(&k->wanted_from_ms);
     struct keyset_wait *w;
 
     if (k->kind != KEYSET_URL || !k->all->main ||
-        (loop_now_ms(l) < from && !atomic_load(&k->fetching)))
+        (loop_now_ms(l) + wait_ms <= from && !atomic_load(&k->fetching)))
         return NULL;
     if (atomic_fetch_add(&k->waits, 1) >= WAITS_MAX) {
         atomic_fetch_sub(&k->waits, 1);
@@ -387,6 +412,7 @@ struct keyset_wait *keyset_want(struct keyset *k, struct loop *l,
     w->loop = l;
     w->done = done;
     w->arg = arg;
+    w->version = version;
     timer_set(l, &w->timer, loop_now_ms(l) + wait_ms);
     loop_post(k->all->main, &w->task);
     return w;

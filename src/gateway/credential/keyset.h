@@ -60,14 +60,16 @@ const struct keyset_now *keyset_now(const struct keyset *k);
 /* The version alone; 0: none came yet. */
 uint64_t keyset_version(const struct keyset *k);
 
-/* Has newer keys fetched. done is called once on this loop, after the fetch or
+/* Has newer keys than version fetched, now or as soon as that may be. done is
+ * called once on this loop, after the fetch or
  * after wait_ms, whether or not there are newer keys; never from inside. NULL:
- * it is not worth while (a file, or fetched a moment ago, or too many wait):
+ * it is not worth while (a file, or it may not be soon enough, or too many
+ * wait):
  * what keyset_now() says now is all there is, which may be more than a moment
  * before. */
 struct keyset_wait *keyset_want(struct keyset *k, struct loop *l,
-                                uint64_t wait_ms, void (*done)(void *arg),
-                                void *arg);
+                                uint64_t version, uint64_t wait_ms,
+                                void (*done)(void *arg), void *arg);
 /* Instead of done; the handle is void. */
 void keyset_wait_cancel(struct keyset_wait *w);
 

@@ -204,7 +204,7 @@ static void wake(void *arg)
 
 static struct keyset_wait *want(void)
 {
-    return keyset_want(k, loop, 2000, wake, &woken);
+    return keyset_want(k, loop, keyset_version(k), 2000, wake, &woken);
 }
 
 static void have_one(void)
@@ -344,6 +344,47 @@ static void a_wish_fetches_once_for_all_who_wait(void **state)
     pass(5100);
     assert_non_null(want());
     assert_non_null(request());
+}
+
+static void who_asks_too_soon_waits_for_the_next_fetch(void **state)
+{
+    (void)state;
+
+    have_one();
+    pass(3500);
+    assert_non_null(want()); /* it may be fetched in a second and a half */
+    assert_null(request());
+    pass(1400);
+    assert_null(request());
+    pass(200);
+    assert_non_null(request());
+    assert_int_equal(woken, 0);
+    reply("200 OK", "", SET(KEY("a") "," KEY("b")));
+    turn(2);
+    assert_int_equal(woken, 1);
+    assert_int_equal(count(), 2);
+}
+
+static void an_answer_from_before_the_wish_is_not_the_last_word(void **state)
+{
+    (void)state;
+
+    have_one();
+    pass(6000);
+    assert_non_null(want());
+    assert_non_null(request());
+    assert_non_null(
+        keyset_want(k, loop, keyset_version(k), 9000, wake, &woken));
+    turn(1);
+    reply("200 OK", "", SET(KEY("a"))); /* nothing new */
+    turn(2);
+    assert_int_equal(woken, 1);
+    pass(5100);
+    assert_non_null(request());
+    reply("200 OK", "", SET(KEY("b")));
+    turn(2);
+    assert_int_equal(woken, 2);
+    assert_int_equal(keyset_version(k), 2);
 }
 
 static void the_first_fetch_is_waited_for(void **state)
@@ -513,6 +554,8 @@ int main(void)
         TEST(a_server_may_ask_for_a_longer_pause),
         TEST(a_private_address_is_said),
         TEST(a_wish_fetches_once_for_all_who_wait),
+        TEST(who_asks_too_soon_waits_for_the_next_fetch),
+        TEST(an_answer_from_before_the_wish_is_not_the_last_word),
         TEST(the_first_fetch_is_waited_for),
         TEST(nobody_waits_longer_than_he_said),
         TEST(who_left_is_not_called),
