@@ -100,6 +100,30 @@ REASON(TOKEN_BINDING, "token_binding",
        "call (%s)",
        "call with the client certificate, or the DPoP proof, of who got the "
        "token")
+REASON(TOKEN_UNBOUND, "token_unbound",
+       "the token is bound to no key, and one with a proof (DPoP) is wanted",
+       "get a token with the proof of a key (DPoP), so that the issuer binds "
+       "it to that; or send one that is not bound with the scheme Bearer, "
+       "where it may be (gateway.authentication.dpop)")
+REASON(PROOF_GOOD, "proof_good",
+       "the proof is good: the caller has the key that the token is bound to",
+       NULL)
+REASON(PROOF_SCHEME, "proof_scheme",
+       "the token is bound to a key, and was sent as if it were not (Bearer)",
+       "send it as \"Authorization: DPoP TOKEN\", with a proof in the field "
+       "DPoP")
+REASON(PROOF_MISSING, "proof_missing",
+       "the token is bound to a key, and there is no proof, or more than one",
+       "send one proof in one field DPoP, made for this call")
+REASON(PROOF_BAD, "proof_bad", "the proof in the field DPoP is no good: %s",
+       "make a proof for each call: htm its method, htu its URI as the client "
+       "sees it (where a balancer stands between, trusted_proxies), ath the "
+       "hash of the token, iat the time now, signed by the key of the token")
+REASON(PROOF_AGAIN, "proof_again", "this proof was used before",
+       "make a proof for each call, with a jti of its own")
+REASON(PROOF_FULL, "proof_full",
+       "no more proofs can be remembered now, so none can be taken",
+       "call again later; gateway.authentication.dpop.replays gives more room")
 REASON(TOKEN_KIND, "token_kind",
        "the operation wants the other kind of token, for an application or for "
        "a user (%s)",

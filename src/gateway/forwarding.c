@@ -83,14 +83,15 @@ static struct str cut_pair(struct str *element)
     return all;
 }
 
-/* The for= of one element of Forwarded. */
-static struct str forwarded_for(struct str element)
+/* What one element of Forwarded says about name ("for="). */
+static struct str forwarded_value(struct str element, struct str name)
 {
     while (element.p) {
         struct str pair = str_trim(cut_pair(&element));
 
-        if (pair.len > 4 && str_eq_nocase(str_head(pair, 4), STR("for=")))
-            return str_skip(pair, 4);
+        if (pair.len > name.len &&
+            str_eq_nocase(str_head(pair, name.len), name))
+            return str_skip(pair, name.len);
     }
     return STR_NULL;
 }
@@ -107,7 +108,7 @@ static bool walk(struct exchange *x, const struct trust *trusted,
         struct client_address address;
 
         if (rfc7239)
-            part = forwarded_for(part);
+            part = forwarded_value(part, STR("for="));
         if (!parse_address(part, &address))
             return true; /* what is left of it says nothing either */
         x->client = address;
@@ -171,6 +172,57 @@ static struct str forwarded_element(struct exchange *x, struct str peer)
     return arena_printf(x->s.arena, "for=%s%.*s%s;host=\"%.*s\";proto=%s",
                         v6 ? "\"[" : "", STR_ARG(peer), v6 ? "]\"" : "",
                         STR_ARG(host), x->tls ? "https" : "http");
+}
+
+/* The last element of a list, which is the nearest peer's word. */
+static struct str last_of(struct str list)
+{
+    return str_trim(str_skip(list, last_element(list, false)));
+}
+
+static struct str unquoted(struct str s)
+{
+    return s.len >= 2 && s.p[0] == '"' && s.p[s.len - 1] == '"'
+               ? str_from(s.p + 1, s.len - 2)
+               : s;
+}
+
+/* Scheme and host as a trusted peer saw them; what it does not say stays. */
+static void original(struct exchange *x, struct str *scheme, struct str *host)
+{
+    const struct message *m = &x->s.request;
+    struct str list = message_value(m, FIELD_FORWARDED), last, s, h, port;
+
+    if (!x->believed)
+        return;
+    s = last_of(message_value(m, FIELD_X_FORWARDED_PROTO));
+    h = last_of(message_value(m, FIELD_X_FORWARDED_HOST));
+    port = last_of(message_value(m, FIELD_X_FORWARDED_PORT));
+    if (list.p && !message_get(m, FIELD_X_FORWARDED_FOR)) {
+        last = str_skip(list, last_element(list, true));
+        s = unquoted(forwarded_value(last, STR("proto=")));
+        h = unquoted(forwarded_value(last, STR("host=")));
+        port = STR_NULL;
+    }
+    if (s.len)
+        *scheme = s;
+    if (h.len)
+        *host = h;
+    if (port.len && str_rfind(*host, ':') >= str_rfind(*host, ']') &&
+        str_rfind(*host, ':') == host->len)
+        *host = arena_printf(x->s.arena, "%.*s:%.*s", STR_ARG(*host),
+                             STR_ARG(port));
+}
+
+struct str forwarding_uri(struct exchange *x)
+{
+    const struct message *m = &x->s.request;
+    struct str scheme = x->tls ? STR("https") : STR("http");
+    struct str host = m->authority;
+
+    original(x, &scheme, &host);
+    return arena_printf(x->s.arena, "%.*s://%.*s%.*s", STR_ARG(scheme),
+                        STR_ARG(host), STR_ARG(m->path));
 }
 
 size_t forwarding_fields(struct exchange *x, enum forwarded how,

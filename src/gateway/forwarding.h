@@ -12,6 +12,9 @@
 /* The peer, or the right-most untrusted address of what a trusted peer
  * says. */
 void forwarding_client(struct exchange *x, const struct trust *trusted);
+/* The URI of the call as its client wrote it, without query: what a trusted
+ * peer says of scheme and host counts. In the arena. */
+struct str forwarding_uri(struct exchange *x);
 /* Fields for the backend, appended at fields[0…]; returns how many (at most
  * FORWARDING_FIELDS). */
 #define FORWARDING_FIELDS 6

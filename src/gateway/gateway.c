@@ -223,6 +223,7 @@ static void make_workers(struct gateway *g, const struct settings *s)
 
     open_explain(g, s);
     g->slow = slow_new(SLOW_LINE);
+    g->replays = replays_new(s->gateway.authentication.dpop.replays);
     if (!n)
         n = budget_machine_cpus();
     if (n > THREADS_MAX)
@@ -332,6 +333,9 @@ static void warn_fixed(const struct gateway *g, const struct settings *s,
         name = "admin.address";
     else if (!str_eq(new->upstreams.dns.servers, old->upstreams.dns.servers))
         name = "upstreams.dns.servers";
+    else if (new->authentication.dpop.replays !=
+             old->authentication.dpop.replays)
+        name = "authentication.dpop.replays";
     if (name)
         problem_warn(ps, s->file, 0,
                      "gateway.%s: takes effect at the next start", name);
@@ -619,6 +623,7 @@ void gateway_free(struct gateway *g)
     }
     admission_free(g->admission);
     attempts_free(g->attempts);
+    replays_free(g->replays);
     explain_ring_close(g->explain);
     credentials_unref(g->credentials);
     keysets_free(g->keysets);

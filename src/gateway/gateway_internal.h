@@ -12,6 +12,7 @@
 #include "gateway/explain_ring.h"
 #include "gateway/gateway.h"
 #include "gateway/policies.h"
+#include "gateway/replays.h"
 #include "gateway/upstream/upstreams.h"
 #include "gateway/worker.h"
 #include "net/sock.h"
@@ -59,6 +60,7 @@ struct gateway {
     struct upstreams *upstreams;
     struct admission *admission;
     struct attempts *attempts;
+    struct replays *replays; /* from the first load on */
     struct keysets *keysets;
     struct slow *slow;               /* from the first load on */
     struct credentials *credentials; /* of the present settings */

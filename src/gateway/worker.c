@@ -139,6 +139,7 @@ struct worker *worker_new(struct gateway *g, unsigned index)
     w->deny = &g->deny;
     w->countries = &g->countries;
     w->attempts = g->attempts;
+    w->replays = g->replays;
     w->slow = g->slow;
     w->explain = g->explain;
     w->explain_key = g->has_explain_key ? &g->explain_key : NULL;

@@ -43,6 +43,7 @@ struct worker {
     const struct watched *deny; /* the gateway's rules */
     const struct watched *countries;
     struct attempts *attempts;    /* the gateway's */
+    struct replays *replays;      /* likewise */
     struct slow *slow;            /* likewise */
     struct explain_ring *explain; /* the gateway's; or NULL */
     const struct explain_key *explain_key;

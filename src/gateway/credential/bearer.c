@@ -1,5 +1,5 @@
-/* bearer.c - tokens of configured issuers (RFC 6750, 7519, 9068, 8705), and
- * such that only a server can judge (RFC 7662).
+/* bearer.c - tokens of configured issuers (RFC 6750, 7519, 9068, 8705, 9449),
+ * and such that only a server can judge (RFC 7662).
  *
  * A token that this thread has seen is a look-up. One that failed is known as
  * such for a while. Only then a signature is checked, or a server asked, and
@@ -10,6 +10,7 @@
 #include "gateway/credential/credential.h"
 #include "gateway/credential/credentials.h"
 #include "gateway/credential/introspect.h"
+#include "gateway/credential/proof.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
@@ -117,14 +118,21 @@ static const struct header *find_field(const struct message *m,
                                 : message_find(m, b->header);
 }
 
-/* The token behind "Bearer ". */
-static bool token_of(const struct header *h, struct str *out)
+/* The token behind "Bearer ", or behind "DPoP ", which says that a proof comes
+ * with it. */
+static bool token_of(const struct header *h, struct str *out, bool *proof)
 {
     struct str v = h->value;
+    size_t n = 7;
 
-    if (v.len < 7 || !str_eq_nocase(str_head(v, 7), STR("Bearer ")))
-        return false;
-    *out = str_trim(str_skip(v, 7));
+    *proof = false;
+    if (v.len < n || !str_eq_nocase(str_head(v, n), STR("Bearer "))) {
+        n = 5;
+        *proof = true;
+        if (v.len < n || !str_eq_nocase(str_head(v, n), STR("DPoP ")))
+            return false;
+    }
+    *out = str_trim(str_skip(v, n));
     return true;
 }
 
@@ -178,24 +186,37 @@ static enum finding faulty(struct auth_run *run, enum jwt_fault f,
     return refuse(run, &refusal_invalid, "The token is not valid");
 }
 
+/* The certificate, the proof, or both that it is bound to came with it. */
+static enum finding judge_binding(struct auth_run *run, const struct bearer *b,
+                                  const struct token_entry *e)
+{
+    if (e->bound && !e->bound_certificate.len && !e->bound_key.len)
+        return faulty(run, JWT_WRONG_KEY, &e->caller.issuer);
+    if (e->bound_certificate.len &&
+        !credential_bound(run->x, e->bound_certificate))
+        return faulty(run, JWT_WRONG_KEY, &e->caller.issuer);
+    return proof_check(run, &b->credentials->conf.dpop, e);
+}
+
 /* Of a token that is good but for the clock and what it is bound to. */
-static enum finding judge(struct auth_run *run, struct token_entry *e,
-                          enum explain_reason how)
+static enum finding judge(struct auth_run *run, const struct bearer *b,
+                          struct token_entry *e, enum explain_reason how)
 {
     struct exchange *x = run->x;
 
-    if (e->bound && !credential_bound(x, e->bound_certificate))
-        return faulty(run, JWT_WRONG_KEY, &e->caller.issuer);
-    explain_note(&x->explain, EXPLAIN_TOKEN, EXPLAIN_PASSED, how, 0,
-                 &e->caller.issuer);
+    /* First: a certificate that is read may push it out of the cache. */
     token_entry_hold(e);
     arena_defer(x->s.arena, token_entry_drop, e);
+    if (judge_binding(run, b, e) != FOUND_GOOD)
+        return FOUND_BAD;
+    explain_note(&x->explain, EXPLAIN_TOKEN, EXPLAIN_PASSED, how, 0,
+                 &e->caller.issuer);
     run->found = &e->caller;
     return FOUND_GOOD;
 }
 
-static enum finding judge_signed(struct auth_run *run, struct token_entry *e,
-                                 bool cached)
+static enum finding judge_signed(struct auth_run *run, const struct bearer *b,
+                                 struct token_entry *e, bool cached)
 {
     uint64_t now_s = loop_wall_us(run->x->worker->loop) / 1000000;
 
@@ -203,7 +224,7 @@ static enum finding judge_signed(struct auth_run *run, struct token_entry *e,
         return faulty(run, JWT_EXPIRED, &e->caller.issuer);
     if (now_s < e->from_s)
         return faulty(run, JWT_NOT_YET, &e->caller.issuer);
-    return judge(run, e, cached ? REASON_TOKEN_KNOWN : REASON_TOKEN_GOOD);
+    return judge(run, b, e, cached ? REASON_TOKEN_KNOWN : REASON_TOKEN_GOOD);
 }
 
 /* Texts of a note live as long as the call. */
@@ -232,8 +253,11 @@ static enum finding unavailable(struct auth_run *run, struct str why)
 static enum finding finish(struct auth_run *run, const struct bearer *b,
                            const struct header *h, enum finding result)
 {
-    if (result == FOUND_GOOD && !b->credentials->conf.forward)
+    if (result == FOUND_GOOD && !b->credentials->conf.forward) {
         credential_hide(run->x, h);
+        if (run->proof)
+            proof_hide(run->x);
+    }
     if (result == FOUND_BAD && run->refusal != &refusal_auth_unavailable)
         credential_failed(run);
     return result;
@@ -315,6 +339,7 @@ static struct token_entry *remember(struct worker *w, const struct issuer *i,
     e->version = version;
     e->bound = t->cnf_x5t_s256.p || t->cnf_jkt.p;
     e->bound_certificate = t->cnf_x5t_s256;
+    e->bound_key = t->cnf_jkt;
     return e;
 }
 
@@ -365,7 +390,7 @@ static enum finding verified(struct auth_run *run, const struct bearer *b,
     enum finding result;
 
     if (!f)
-        return judge_signed(run, remember(w, i, a, t, version), false);
+        return judge_signed(run, b, remember(w, i, a, t, version), false);
     if (!version) {
         result = unavailable(run, arena_printf(x->s.arena,
                                                "the keys of %.*s could not be "
@@ -489,7 +514,7 @@ static bool heard(struct waiting *w, const struct introspected *r,
     struct exchange *x = w->run->x;
 
     if (r->verdict == INTROSPECT_ACTIVE) {
-        *result = judge(w->run, r->entry, REASON_TOKEN_ACTIVE);
+        *result = judge(w->run, w->b, r->entry, REASON_TOKEN_ACTIVE);
         return true;
     }
     if (r->verdict == INTROSPECT_UNAVAILABLE)
@@ -587,14 +612,14 @@ static enum finding check(struct auth_run *run, const void *conf)
     struct token_entry *e;
     struct str token;
 
-    if (!h || !token_of(h, &token))
+    if (!h || !token_of(h, &token, &run->proof))
         return FOUND_NOTHING;
     e = known(b, w, token);
     if (e)
-        return finish(run, b, h, judge_signed(run, e, true));
+        return finish(run, b, h, judge_signed(run, b, e, true));
     e = known_active(b, w, token);
     if (e)
-        return finish(run, b, h, judge(run, e, REASON_TOKEN_ACTIVE));
+        return finish(run, b, h, judge(run, b, e, REASON_TOKEN_ACTIVE));
     if (!credential_may_try(run))
         return FOUND_BAD;
     return finish(run, b, h, check_new(run, b, h, token));

@@ -60,6 +60,7 @@ struct auth {
     size_t count;
     bool open;            /* one more way asks for nothing */
     bool bearer;          /* one of them wants a token */
+    bool proof;           /* and that with a proof, always */
     struct str challenge; /* WWW-Authenticate, but for tokens */
 };
 
@@ -77,6 +78,8 @@ struct auth_run {
     size_t all_count;
     const struct refusal *worst; /* of the ways before */
     const char *worst_error, *worst_text;
+    bool proof; /* the last token came with the scheme DPoP, or should have */
+    bool worst_proof;
     unsigned refused; /* how many ways had a credential that was no good */
     unsigned missing; /* bits of AUTH_MISSING_*, of the ways before */
     void *waiting;    /* the kind's own, while FOUND_LATER */

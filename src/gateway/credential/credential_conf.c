@@ -115,6 +115,41 @@ const struct conf_field issuer_fields[] = {
 };
 
 #undef AT
+#define AT(member) offsetof(struct dpop_conf, member)
+
+static const struct conf_field dpop_fields[] = {
+    { .name = "required",
+      .type = CONF_BOOL,
+      .at = AT(required),
+      .help = "Take no tokens but those that are bound to a key. (One that is "
+              "bound is never taken without its proof.)" },
+    { .name = "max_age",
+      .type = CONF_DURATION_MS,
+      .at = AT(max_age_ms),
+      .min = SECOND,
+      .max = 10 * MINUTE,
+      .def = "60s",
+      .help = "How long ago a proof may have been made (its iat)." },
+    { .name = "skew",
+      .type = CONF_DURATION_MS,
+      .at = AT(skew_ms),
+      .max = 5 * MINUTE,
+      .def = "5s",
+      .help = "How far clients' clocks may differ from ours." },
+    { .name = "replays",
+      .type = CONF_U64,
+      .at = AT(replays),
+      .min = 4096,
+      .max = 64 * 1024 * 1024,
+      .def = "262144",
+      .help = "Proofs that are remembered, so that none is taken twice; 16 "
+              "bytes each, for about twice max_age. When there is no room, or "
+              "one key has made a quarter of them in a minute, calls get 500 "
+              "(900900). Takes effect with the next start." },
+    { 0 },
+};
+
+#undef AT
 #define AT(member) offsetof(struct authentication_conf, member)
 
 const struct conf_field authentication_fields[] = {
@@ -174,6 +209,12 @@ const struct conf_field authentication_fields[] = {
       .at = AT(certificate_ca),
       .help = "PEM bundle of those who sign certificates in that field. "
               "Empty: only certificates that an API names are taken." },
+    { .name = "dpop",
+      .type = CONF_SECTION,
+      .at = AT(dpop),
+      .fields = dpop_fields,
+      .help = "Tokens that are bound to a key of the client (DPoP, RFC "
+              "9449)." },
     { 0 },
 };
 

@@ -43,6 +43,12 @@ struct introspection_conf {
 
 enum introspection_tokens { INTROSPECT_OPAQUE, INTROSPECT_ALL };
 
+struct dpop_conf {
+    bool required; /* no token without */
+    uint64_t max_age_ms, skew_ms;
+    uint64_t replays; /* proofs that are remembered; at the start */
+};
+
 struct authentication_conf {
     struct str header;   /* of tokens and passwords */
     bool forward;        /* credentials to the backend */
@@ -52,6 +58,7 @@ struct authentication_conf {
     uint64_t window_ms;
     struct str certificate_header; /* from trusted proxies */
     struct str certificate_ca;     /* PEM: who signs those in the header */
+    struct dpop_conf dpop;
 };
 
 struct api_keys_conf {

@@ -308,6 +308,7 @@ static struct token_entry *remember(struct asking *a, struct arena *arena,
     e->source = server->id;
     e->bound = t->cnf_x5t_s256.p || t->cnf_jkt.p;
     e->bound_certificate = t->cnf_x5t_s256;
+    e->bound_key = t->cnf_jkt;
     return e;
 }
 

@@ -28,7 +28,8 @@ struct token_entry {
                                  from then on; 0: never */
     uint32_t source;          /* who said it is good: of an issuer or server */
     bool bound; /* to a certificate or key that must be there too */
-    struct str bound_certificate; /* x5t#S256; empty: to a key (DPoP) */
+    struct str bound_certificate; /* x5t#S256; empty: to none */
+    struct str bound_key;         /* jkt (DPoP); empty: to none */
     void *more; /* of the kind that made it, in arena; or NULL */
     /* private */
     uint32_t refs;

@@ -8,6 +8,7 @@
  */
 #include "gateway/policy/authenticate.h"
 
+#include "gateway/credential/proof.h"
 #include "gateway/exchange.h"
 
 enum {
@@ -98,6 +99,7 @@ static enum err compile_way(const struct policy_input *in,
 static void compile_challenges(const struct policy_input *in, struct auth *out)
 {
     const struct credential_kind *seen[4] = { 0 };
+    bool proof = in->conf->authentication.dpop.required;
     size_t n = 0;
 
     out->challenge = STR("");
@@ -112,7 +114,7 @@ static void compile_challenges(const struct policy_input *in, struct auth *out)
                 continue;
             seen[n++] = kind;
             if (kind == &credential_bearer)
-                out->bearer = true;
+                out->bearer = true, out->proof = proof;
             else
                 out->challenge = arena_printf(
                     in->arena, "%.*s%s%s realm=\"Tollgate\"",
@@ -271,6 +273,7 @@ static void way_failed(struct auth_run *run, enum finding result)
             run->worst = run->refusal;
             run->worst_error = run->error;
             run->worst_text = run->error_text;
+            run->worst_proof = run->proof;
         }
     }
     run->way++;
@@ -278,6 +281,7 @@ static void way_failed(struct auth_run *run, enum finding result)
     run->caller = NULL;
     run->all_count = 0;
     run->error = run->error_text = NULL;
+    run->proof = false;
 }
 
 /* What one that sent nothing is told. */
@@ -302,20 +306,31 @@ static const struct refusal *verdict_of(const struct auth_run *run)
     return run->worst;
 }
 
+/* A challenge before others, with what was wrong. */
+static struct str token_challenge(struct auth_run *run, const char *begin,
+                                  bool with_error, struct str others)
+{
+    const char *error = with_error ? run->worst_error : NULL;
+
+    return arena_printf(run->x->s.arena, "%s%s%s%s%s%s%s%.*s", begin,
+                        error ? ", error=\"" : "", error ? error : "",
+                        error ? "\", error_description=\"" : "",
+                        error ? run->worst_text : "", error ? "\"" : "",
+                        others.len ? ", " : "", STR_ARG(others));
+}
+
 static void challenge(struct auth_run *run)
 {
     const struct auth *a = run->auth;
-    struct arena *arena = run->x->s.arena;
     struct str text = a->challenge;
 
-    if (a->bearer)
-        text = arena_printf(arena, "Bearer realm=\"Tollgate\"%s%s%s%s%s%s%.*s",
-                            run->worst_error ? ", error=\"" : "",
-                            run->worst_error ? run->worst_error : "",
-                            run->worst_error ? "\", error_description=\"" : "",
-                            run->worst_error ? run->worst_text : "",
-                            run->worst_error ? "\"" : "", text.len ? ", " : "",
-                            STR_ARG(text));
+    if (a->bearer && !a->proof)
+        text = token_challenge(run, "Bearer realm=\"Tollgate\"",
+                               !run->worst_proof, text);
+    if (a->proof || (a->bearer && run->worst_proof))
+        text = token_challenge(
+            run, "DPoP realm=\"Tollgate\", algs=\"" PROOF_ALGORITHMS "\"", true,
+            text);
     if (text.len)
         exchange_add_field(run->x, STR("WWW-Authenticate"), text);
 }

@@ -303,6 +303,41 @@ static void one_form_or_the_other_or_none(void **state)
     assert_int_equal(field_count, 0);
 }
 
+static void assert_uri(const char *more, const char *uri)
+{
+    ask("10.0.0.1", more);
+    if (!str_is(forwarding_uri(x), uri))
+        fail_msg("%.*s for %s", STR_ARG(forwarding_uri(x)), more);
+}
+
+static void the_uri_is_what_the_client_wrote(void **state)
+{
+    (void)state;
+
+    believe("10.0.0.0/8");
+    assert_uri("X-Forwarded-Proto: https\r\nX-Forwarded-Host: b.test\r\n",
+               "http://api.test:8280/a"); /* nobody trusts him */
+    is_trusted = true;
+    assert_uri("", "http://api.test:8280/a");
+    assert_uri("X-Forwarded-Proto: https\r\n", "https://api.test:8280/a");
+    assert_uri("X-Forwarded-Proto: https\r\nX-Forwarded-Host: b.test\r\n",
+               "https://b.test/a");
+    assert_uri("X-Forwarded-Host: b.test\r\nX-Forwarded-Port: 81\r\n",
+               "http://b.test:81/a");
+    assert_uri("X-Forwarded-Host: b.test:8\r\nX-Forwarded-Port: 81\r\n",
+               "http://b.test:8/a");
+    assert_uri("X-Forwarded-Host: [::1]\r\n", "http://[::1]/a");
+    assert_uri("X-Forwarded-Host: evil.test, b.test\r\n", "http://b.test/a");
+    assert_uri("Forwarded: for=1.2.3.4;host=\"b.test:1\";proto=https\r\n",
+               "https://b.test:1/a");
+    assert_uri("Forwarded: host=evil.test, for=1.2.3.4;proto=https\r\n",
+               "https://api.test:8280/a");
+    /* where both are, the older ones hold, as for the address */
+    assert_uri("X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: b.test\r\n"
+               "Forwarded: host=c.test\r\n",
+               "http://b.test/a");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -323,6 +358,7 @@ int main(void)
         TEST(ipv6_is_quoted_where_it_must_be),
         TEST(a_unix_peer_is_unknown),
         TEST(one_form_or_the_other_or_none),
+        TEST(the_uri_is_what_the_client_wrote),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
