@@ -427,7 +427,7 @@ static void run_chain(struct exchange *x)
 }
 
 /* The same with times, for those who want them. */
-static void run_timed_chain(struct exchange *x)
+TRACED static void run_timed_chain(struct exchange *x)
 {
     const struct chain *c = &x->op->chain;
 

@@ -22,22 +22,26 @@
 
 #include "gateway/exchange.h"
 
+/* Kept out of the functions that call them, whose registers are for the calls
+ * that are not traced. */
+#define TRACED __attribute__((cold, noinline))
+
 /* A request has come. Only when snapshot->tracing is there. */
-void tracing_begin(struct exchange *x);
+TRACED void tracing_begin(struct exchange *x);
 
 /* All of these only with x->trace. */
 
 /* The chain goes on with this step; NULL: it is over. */
-void tracing_step(struct exchange *x, const struct policy *policy);
+TRACED void tracing_step(struct exchange *x, const struct policy *policy);
 /* The request is whole. */
-void tracing_body_in(struct exchange *x);
+TRACED void tracing_body_in(struct exchange *x);
 /* x->endpoint was chosen. */
-void tracing_try(struct exchange *x);
+TRACED void tracing_try(struct exchange *x);
 /* It replied; it failed, why is static; it is over, one way or another. */
-void tracing_reply(struct exchange *x, unsigned status);
-void tracing_try_failed(struct exchange *x, const char *why);
-void tracing_try_over(struct exchange *x);
+TRACED void tracing_reply(struct exchange *x, unsigned status);
+TRACED void tracing_try_failed(struct exchange *x, const char *why);
+TRACED void tracing_try_over(struct exchange *x);
 /* The call has ended: hands its spans over. */
-void tracing_end(struct exchange *x);
+TRACED void tracing_end(struct exchange *x);
 
 #endif
