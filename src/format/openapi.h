@@ -118,6 +118,31 @@ struct oas_requirement {
  * else NULL. */
 const struct oas_scheme *oas_implied_scheme(enum oas_scheme_kind kind);
 
+/* What must stand in a caller's token (x-tollgate-claims). */
+enum oas_claim_test {
+    OAS_CLAIM_THERE,    /* it is there, and not null */
+    OAS_CLAIM_EQUALS,   /* it is one of the values */
+    OAS_CLAIM_CONTAINS, /* a list, or words, with the value */
+    OAS_CLAIM_MATCHES,  /* the value is a regular expression */
+};
+
+enum { OAS_CLAIMS_MAX = 32, OAS_CLAIM_VALUES_MAX = 64 };
+#define OAS_CLAIM_TEXT_MAX 1024
+
+struct oas_claim {
+    struct str name; /* a member, or with a / before it a JSON pointer */
+    enum oas_claim_test test;
+    struct str *values;
+    size_t value_count;
+    struct str file;
+    uint32_t line;
+};
+
+struct oas_claims {
+    struct oas_claim *items;
+    size_t count;
+};
+
 /* x-auth-type: which tokens an operation takes. */
 enum oas_auth_type { OAS_AUTH_ANY, OAS_AUTH_APPLICATION, OAS_AUTH_USER };
 
@@ -147,7 +172,8 @@ struct oas_operation {
     bool security_disabled; /* x-wso2-disable-security, or x-auth-type None */
     bool security_said;     /* somebody wrote about it, be it that none is */
     enum oas_auth_type auth_type;
-    struct str tier; /* its own x-wso2-throttling-tier; empty: none */
+    struct str tier;          /* its own x-wso2-throttling-tier; empty: none */
+    struct oas_claims claims; /* its own x-tollgate-claims */
 };
 
 /* A known x-wso2-* (or older x-throttling-tier, x-auth-type, x-scope, …) key
@@ -178,9 +204,10 @@ struct openapi {
     const struct oas_endpoints *production, *sandbox; /* NULL: none known */
     bool relative_server; /* the servers are only relative: no endpoint known */
     bool http, https;     /* x-wso2-transports; both by default */
-    struct str auth_header; /* x-wso2-auth-header; empty: not said */
-    struct str key_header;  /* x-wso2-api-key-header; empty: not said */
-    struct str tier;        /* x-wso2-throttling-tier of the root */
+    struct str auth_header;   /* x-wso2-auth-header; empty: not said */
+    struct str key_header;    /* x-wso2-api-key-header; empty: not said */
+    struct str tier;          /* x-wso2-throttling-tier of the root */
+    struct oas_claims claims; /* x-tollgate-claims of the root */
     struct oas_cors cors;
     struct oas_operation *operations;
     size_t operation_count;

@@ -178,6 +178,7 @@ void oas_access_root(struct oas_load *l)
     l->out->key_header =
         text_of(l, l->root, "x-wso2-api-key-header", oas_is_token, header);
     l->out->tier = tier_of(l, l->root);
+    (void)oas_claims(l, l->root, &l->out->claims);
     read_application(l);
     read_mutual(l);
 }
@@ -379,6 +380,8 @@ void oas_access_operation(struct oas_load *l, struct oas_at at,
     bool wanted = false;
 
     op->tier = tier_of(l, at);
+    if (!oas_claims(l, at, &op->claims))
+        return;
     if (!oas_spend(l, at, 2) || !read_auth_type(l, at, op, &wanted) ||
         !read_any_scopes(l, at, &scopes))
         return;

@@ -86,6 +86,8 @@ static const struct key keys[] = {
     { "x-auth-type", USED, OAS_AT_OPERATION, true, asks_for_auth },
     { "x-scope", USED, OAS_AT_OPERATION, true, asks_unless_empty },
     { "x-scopes", USED, OAS_AT_OPERATION, true, asks_unless_empty },
+    { "x-tollgate-claims", USED, OAS_AT_ROOT | OAS_AT_OPERATION, true,
+      asks_unless_empty },
     { "x-basic-auth-scopes", UNENFORCED, 0, true, asks_unless_empty },
 
     { "x-wso2-response-cache", UNENFORCED, 0, false, asks_for_cache },
@@ -120,11 +122,18 @@ static const struct key *find_key(struct str name)
     return NULL;
 }
 
+/* What nobody else would write. */
+static bool is_ours(struct str name)
+{
+    return str_eq_nocase(str_head(name, 7), STR("x-wso2-")) ||
+           str_eq_nocase(str_head(name, 11), STR("x-tollgate-"));
+}
+
 static void warn_unknown(struct oas_load *l, struct oas_at at)
 {
     const char *known[KEY_COUNT + 1] = { 0 };
 
-    if (!str_eq_nocase(str_head(at.json->key, 7), STR("x-wso2-")))
+    if (!is_ours(at.json->key))
         return;
     for (size_t i = 0; i < KEY_COUNT; i++)
         known[i] = keys[i].name;
@@ -191,7 +200,7 @@ static void meant_extension(struct oas_load *l, struct oas_at at,
                             struct oas_where *where)
 {
     struct str name = at.json->key;
-    size_t far = str_eq_nocase(str_head(name, 7), STR("x-wso2-")) ? 2 : 1;
+    size_t far = is_ours(name) ? 2 : 1;
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
         const struct key *k = &keys[i];

@@ -8,6 +8,7 @@
  *   openapi_fields.c      objects of settings inside extensions
  *   openapi_security.c    security requirements
  *   openapi_access.c      extensions that change who may call, and how often
+ *   openapi_claims.c      x-tollgate-claims
  *   openapi_extensions.c  the table of x-* keys; transports and CORS
  *   openapi_template.c    path templates
  *   openapi_operations.c  paths and operations
@@ -211,6 +212,10 @@ bool oas_security(struct oas_load *l, struct oas_at at,
 void oas_access_root(struct oas_load *l);
 void oas_access_operation(struct oas_load *l, struct oas_at at,
                           struct oas_operation *op);
+
+/* openapi_claims.c: x-tollgate-claims of the object. False after an error. */
+bool oas_claims(struct oas_load *l, struct oas_at at, struct oas_claims *out);
+bool oas_same_claims(const struct oas_claims *a, const struct oas_claims *b);
 
 /* openapi_extensions.c */
 enum oas_place { OAS_AT_ROOT = 1, OAS_AT_PATH = 2, OAS_AT_OPERATION = 4 };

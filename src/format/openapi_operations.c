@@ -44,7 +44,9 @@ static bool same_security(const struct oas_operation *a,
                           const struct oas_operation *b)
 {
     if (a->security_disabled != b->security_disabled ||
-        a->security_count != b->security_count || a->auth_type != b->auth_type)
+        a->security_count != b->security_count ||
+        a->auth_type != b->auth_type ||
+        !oas_same_claims(&a->claims, &b->claims))
         return false;
     if (a->security == b->security)
         return true;

@@ -21,9 +21,9 @@ void explain_stamp(struct explain *e, uint64_t us)
 const char *explain_step_name(enum explain_step step)
 {
     static const char *const names[EXPLAIN_STEPS] = {
-        "route",       "transport", "access",  "attempts",
-        "security",    "token",     "api_key", "password",
-        "certificate", "scope",     "limit",   "endpoint",
+        "route", "transport", "access",   "attempts",    "security",
+        "token", "api_key",   "password", "certificate", "scope",
+        "claim", "limit",     "endpoint",
     };
 
     return step < EXPLAIN_STEPS ? names[step] : "unknown";

@@ -206,6 +206,17 @@ REASON(SCOPE_MISSING, "scope_missing", "the scope \"%s\" is missing",
 #define DENY_FIX                                                         \
     "have the rule taken out: `tollgate deny list` shows it, `tollgate " \
     "deny remove ID` takes it back"
+REASON(CLAIM_GOOD, "claim_good", "the claim \"%s\" is as it is wanted", NULL)
+REASON(CLAIM_MISSING, "claim_missing",
+       "the claim \"%s\" is asked for, and the credential does not have it",
+       "have the issuer put the claim \"%s\" into its tokens; credentials "
+       "without claims, such as keys of the file, cannot have it "
+       "(x-tollgate-claims, gateway.apis[].claims)")
+REASON(CLAIM_OTHER, "claim_other",
+       "the claim \"%s\" has a value that is not wanted here",
+       "call with a token whose claim \"%s\" is as x-tollgate-claims of the "
+       "document, or gateway.apis[].claims, want it")
+
 REASON(DENIED_ADDRESS, "denied_address",
        "calls from this address are blocked (%s)", DENY_FIX)
 REASON(DENIED_API, "denied_api", "calls of this API are blocked (%s)", DENY_FIX)

@@ -667,8 +667,26 @@ static bool is_open(const struct oas_operation *o, const struct settings *s)
     return !o->security_count && !auth_default(o, &s->gateway);
 }
 
-static void describe_op(struct buf *text, const struct oas_operation *o,
-                        const struct settings *s)
+/* Their names; of what an operation asks for, and its API. */
+static void describe_claims(struct buf *text, const struct openapi *doc,
+                            const struct api_conf *entry,
+                            const struct oas_operation *o)
+{
+    const struct oas_claims *lists[] = { &doc->claims, &o->claims };
+    const struct claim_conf *c = entry->claims.items;
+    const char *before = ", with claims ";
+
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < lists[i]->count; k++, before = ", ")
+            (void)buf_printf(text, "%s%.*s", before,
+                             STR_ARG(lists[i]->items[k].name));
+    for (size_t i = 0; i < entry->claims.count; i++, before = ", ")
+        (void)buf_printf(text, "%s%.*s", before, STR_ARG(c[i].claim));
+}
+
+static void describe_op(struct buf *text, const struct openapi *doc,
+                        const struct api_conf *entry,
+                        const struct oas_operation *o, const struct settings *s)
 {
     const struct oas_scheme *by_default = auth_default(o, &s->gateway);
 
@@ -689,6 +707,8 @@ static void describe_op(struct buf *text, const struct oas_operation *o,
             describe_demand(text, &o->security[i].demands[k]);
         }
     }
+    if (o->security_count || by_default)
+        describe_claims(text, doc, entry, o);
     (void)buf_char(text, '\n');
 }
 
@@ -712,7 +732,7 @@ static void describe(struct buf *text, const struct openapi *doc,
                          doc->production->count > 1 ? ", …" : "");
     (void)buf_char(text, '\n');
     for (size_t i = 0; i < doc->operation_count; i++) {
-        describe_op(text, &doc->operations[i], s);
+        describe_op(text, doc, entry, &doc->operations[i], s);
         open += is_open(&doc->operations[i], s);
     }
     if (open && !s->gateway.security_off)

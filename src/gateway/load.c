@@ -96,6 +96,19 @@ static uint64_t hash_strings(uint64_t h, const struct conf_strings *all)
     return h;
 }
 
+static uint64_t hash_claims(uint64_t h, const struct conf_list *all)
+{
+    const struct claim_conf *c = all->items;
+
+    for (size_t i = 0; i < all->count; i++, c++) {
+        struct str texts[] = { c->claim, c->equals, c->contains, c->matches };
+
+        h = hash_strings(h, &(struct conf_strings) { texts, 4 });
+        h = hash_strings(h, &c->one_of);
+    }
+    return h;
+}
+
 static uint64_t entry_content(uint64_t h, const struct api_conf *e)
 {
     h = hash_content(h, e->context.p, e->context.len);
@@ -105,6 +118,7 @@ static uint64_t entry_content(uint64_t h, const struct api_conf *e)
     h = hash_strings(h, &e->issuers);
     h = hash_strings(h, &e->certificates);
     h = hash_content(h, e->tier.p, e->tier.len);
+    h = hash_claims(h, &e->claims);
     h = hash_content(h, &e->max_tps, sizeof(e->max_tps));
     return hash_content(h, e->default_version ? "d" : "-", 1);
 }

@@ -2,13 +2,9 @@
 #include "gateway/policy.h"
 
 const struct policy *const policy_table[] = {
-    &policy_transport,
-    &policy_deny,
-    &policy_authenticate,
-    &policy_deny_caller,
-    &policy_limits,
-    &policy_backend_jwt,
-    NULL,
+    &policy_transport,   &policy_deny,   &policy_authenticate,
+    &policy_deny_caller, &policy_claims, &policy_limits,
+    &policy_backend_jwt, NULL,
 };
 
 enum { STEPS_MAX = 64 };

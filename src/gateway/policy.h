@@ -90,6 +90,7 @@ extern const struct policy policy_transport;
 extern const struct policy policy_deny;
 extern const struct policy policy_authenticate;
 extern const struct policy policy_deny_caller;
+extern const struct policy policy_claims;
 extern const struct policy policy_limits;
 extern const struct policy policy_backend_jwt;
 

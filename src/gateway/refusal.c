@@ -66,6 +66,11 @@ REFUSAL(refusal_scope, 403, "900910",
         "User is NOT authorized to access the Resource. Scope validation "
         "failed.",
         true);
+REFUSAL(refusal_claim, 403, "900910",
+        "The access token does not allow you to access the requested resource",
+        "User is NOT authorized to access the Resource. A claim that is asked "
+        "for is missing or has another value.",
+        true);
 REFUSAL(refusal_certificate, 401, "900911",
         "Invalid or missing client certificate",
         "Invalid or missing client certificate. The API asks for one that the "

@@ -41,6 +41,7 @@ extern const struct refusal refusal_missing;          /* 401, 900902 */
 extern const struct refusal refusal_token_kind;       /* 401, 900905 */
 extern const struct refusal refusal_key_elsewhere;    /* 403, 900908 */
 extern const struct refusal refusal_scope;            /* 403, 900910 */
+extern const struct refusal refusal_claim;            /* 403, 900910 */
 extern const struct refusal refusal_certificate;      /* 401, 900911 */
 extern const struct refusal refusal_all_failed;       /* 401, 900912 */
 extern const struct refusal refusal_basic_missing;    /* 401, 900913 */

@@ -11,6 +11,7 @@
 #include "events/otlp.h"
 #include "gateway/credential/credential_conf.h"
 #include "gateway/credential/users.h"
+#include "gateway/policy/claims.h"
 #include "gateway/deny/access_conf.h"
 #include "http/outbound.h"
 #include "net/tls.h"
@@ -32,8 +33,9 @@ struct api_conf {
     struct conf_strings issuers;      /* names; empty: all */
     struct conf_strings certificates; /* PEM files; empty: any signed */
     struct str tier;                  /* where the document names none */
-    uint64_t max_tps;     /* calls to its backend in a second; 0: no limit */
-    bool default_version; /* also serves the path without version */
+    struct conf_list claims; /* struct claim_conf: of all its callers */
+    uint64_t max_tps;        /* calls to its backend in a second; 0: no limit */
+    bool default_version;    /* also serves the path without version */
     /* No setting: who answers instead of a backend. */
     void (*answer)(struct exchange *x);
 };

@@ -79,6 +79,14 @@ static const struct conf_field api_fields[] = {
       .help = "PEM files: where it asks for client certificates, only these "
               "are taken. Default: every one that the listener's client_ca "
               "has signed." },
+    { .name = "claims",
+      .type = CONF_SECTIONS,
+      .at = offsetof(struct api_conf, claims),
+      .fields = claim_fields,
+      .item_size = sizeof(struct claim_conf),
+      .help = "What must stand in the tokens of its callers, all of it; else "
+              "403 (900910). A document may ask for more (x-tollgate-claims). "
+              "Callers whose credential has no claims meet none of it." },
     { .name = "tier",
       .type = CONF_STRING,
       .at = offsetof(struct api_conf, tier),

@@ -119,8 +119,9 @@ enum err condition_regex(struct arena *a, struct str s, void **out,
     return ERR_OK;
 }
 
-static bool regex_finds(const pcre2_code *code, struct str value)
+bool condition_finds(const void *regex, struct str value)
 {
+    const pcre2_code *code = regex;
     pcre2_match_context *context = pcre2_match_context_create(NULL);
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     int found;
@@ -162,7 +163,7 @@ static bool meets(const struct tier_condition *c, const struct call_facts *f)
     if (!value.p)
         return false;
     if (c->regex)
-        return regex_finds(c->regex, value);
+        return condition_finds(c->regex, value);
     return !c->value.p || str_eq(value, c->value);
 }
 

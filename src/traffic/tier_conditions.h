@@ -32,6 +32,8 @@ enum err condition_ip(struct str s, unsigned char from[16],
 /* Freed with the arena. On ERR_INVALID *why is in the arena. */
 enum err condition_regex(struct arena *a, struct str s, void **out,
                          struct str *why);
+/* regex: of condition_regex(). */
+bool condition_finds(const void *regex, struct str value);
 bool condition_meets(const struct tier_condition *c,
                      const struct call_facts *f);
 
