@@ -263,6 +263,9 @@ const CALLS = {
     refusal_token_kind: () => get('/app/x', { headers: token({ sub: 'ann', azp: 'app-1' }) }),
     refusal_key_elsewhere: async () => withKey(gateway, '/key/x', await key(gateway, '--api', 'other')),
     refusal_scope: () => get('/token/x', { headers: token({ scope: 'read' }) }),
+    refusal_claim: () => withGateway({ ...secured({ token: [] }), 'x-tollgate-claims': [{ claim: 'plan', equals: 'gold' }] }, {
+        files: { 'keys.json': issuer.jwks }, issuers: [{ issuer: issuer.issuer, jwks: 'keys.json' }], policies: undefined,
+    }, (own) => own.call('/a/x', { headers: bearer(issuer.token({ plan: 'silver' })) })),
     refusal_certificate: () => get('/cert/x'),
     refusal_all_failed: () => get('/any/x', { headers: { ...bearer('a.b.c'), 'X-Key': 'nonsense' } }),
     refusal_basic_missing: () => get('/basic/x'),
