@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { openapi } from './lib/document.mjs';
 import { run, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
+import { Authority } from './lib/tls.mjs';
 import { Upstream } from './lib/upstream.mjs';
 
 const issuer = new Issuer();
@@ -14,6 +15,10 @@ let upstream, gateway;
 before(async () => {
     upstream = await new Upstream().listen();
     const more = { components: { securitySchemes: { token: { type: 'oauth2', flows: {} }, key: { type: 'apiKey', in: 'header', name: 'X-Key' } } } };
+
+    const ca = new Authority();
+    const { certificate, key } = ca.issue('server');
+    const server = { certificate, key };
 
     gateway = await startGateway({
         documents: {
@@ -27,6 +32,7 @@ before(async () => {
         files: { 'keys.json': issuer.jwks },
         issuers: [{ issuer: issuer.issuer, jwks: 'keys.json', audiences: ['shop'] }],
         trustedProxies: ['127.0.0.1'],
+        tls: { ...server, clientCa: ca.certificate, clientVerify: 'optional' },
         authentication: { failures: 0 },
         upstreams: { retries: 0 },
     });
