@@ -39,6 +39,12 @@ void exchange_set_request_field(struct exchange *x, struct str name,
     struct message *m = &x->s.request;
     enum field id = field_id(name);
 
+    for (uint32_t i = 0; i < x->to_backend_count; i++) {
+        if (!str_eq_nocase(x->to_backend[i].name, name))
+            continue;
+        x->to_backend[i].value = value; /* a stream's chain runs again */
+        return;
+    }
     must(x->to_backend_count < REQUEST_FIELDS_MAX);
     x->to_backend[x->to_backend_count++] =
         (struct header) { .name = name, .value = value };
@@ -142,6 +148,8 @@ void exchange_refuse(struct exchange *x, const struct refusal *r)
         return;
     }
     x->state = X_OVER;
+    if (x->again)
+        proxy_abandon(x); /* the backend has not answered yet */
     if (x->grpc && x->s.request.major == 2) {
         refuse_grpc(x, r);
         return;
@@ -460,7 +468,10 @@ static void go_on(struct exchange *x)
 
 void exchange_resume(struct exchange *x)
 {
-    go_on(x);
+    if (x->again)
+        streams_resume(x);
+    else
+        go_on(x);
 }
 
 /* The server's calls */

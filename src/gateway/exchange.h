@@ -94,6 +94,7 @@ struct exchange {
     bool counted;  /* as outstanding at the endpoint */
     bool paused_in, paused_out;
     bool grpc, websocket;
+    bool again;      /* a stream passes its chain once more: streams.c */
     bool ending;     /* its API has changed, its time runs */
     bool sent_again; /* after a backend had refused to look at it */
     bool drop_cors;  /* the backend's own CORS fields */

@@ -2,6 +2,7 @@
 #include "gateway/streams.h"
 
 #include "base/log.h"
+#include "gateway/credential/credential.h"
 #include "gateway/proxy.h"
 #include "gateway/tunnel.h"
 #include "gateway/worker.h"
@@ -50,21 +51,27 @@ static void end_steps(struct exchange *x)
             c->steps[i].policy->on_end(c->steps[i].conf, x);
 }
 
-/* The steps of the new chain say whether it may go on. False: one of them has
- * refused, and the stream is ending. */
-static bool pass_chain(struct exchange *x)
+/* The steps of the new chain say whether it may go on. x may be gone. */
+static void pass_chain(struct exchange *x)
+{
+    credential_uncut(x);
+    x->next_step = 0;
+    x->again = true;
+    streams_resume(x);
+}
+
+void streams_resume(struct exchange *x)
 {
     const struct chain *c = &x->op->chain;
 
-    x->next_step = 0;
     while (x->next_step < c->count) {
         const struct step *s = &c->steps[x->next_step++];
 
         if (s->policy->on_request &&
             s->policy->on_request(s->conf, x) != VERDICT_NEXT)
-            return false;
+            return; /* it ends, or exchange_resume() goes on */
     }
-    return true;
+    x->again = false;
 }
 
 static bool move(struct exchange *x)

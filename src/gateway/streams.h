@@ -15,6 +15,8 @@ void streams_leave(struct exchange *x);
  * still there, so the old one can be freed; else it ends: a WebSocket with
  * close code 1001, others when timeouts.drain is over. */
 void streams_review(struct worker *w);
+/* One that waited in a step while it passed its chain again goes on. */
+void streams_resume(struct exchange *x);
 /* A few times a second while there are any: streams whose steps no longer let
  * them (policy.on_review) end, a WebSocket with close code 1008, gRPC with its
  * status, others by a cut. */

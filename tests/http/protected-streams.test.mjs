@@ -10,17 +10,18 @@ import { openapi } from './lib/document.mjs';
 import { run, startGateway } from './lib/gateway.mjs';
 import { PATHS, gathered, grpc, grpcClient, startGrpcServer } from './lib/grpc.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
-import { startUpstream } from './lib/upstream.mjs';
+import { Upstream, startUpstream } from './lib/upstream.mjs';
 import { SLOW, patience, pause, until } from './lib/wait.mjs';
 
 const issuer = new Issuer();
 const SCHEMES = {
     token: { type: 'oauth2', flows: {} }, key: { type: 'apiKey', in: 'header', name: 'x-key' }, query: { type: 'apiKey', in: 'query', name: 'key' },
+    cookie: { type: 'apiKey', in: 'cookie', name: 'sid' },
 };
-const EITHER = [{ token: [] }, { key: [] }, { query: [] }];
+const EITHER = [{ token: [] }, { key: [] }, { query: [] }, { cookie: [] }];
 // A second, and what the machine needs to tell it.
 const SOON_MS = SLOW ? 6000 : 1500;
-let upstream, echo, gateway, keys;
+let upstream, echo, gateway, keys, judge;
 
 before(async () => {
     upstream = await startUpstream({
@@ -36,6 +37,15 @@ before(async () => {
         ws.on('message', (m) => ws.send(`${m} ${req.headers.authorization ?? '-'} ${req.headers['x-key'] ?? '-'} ${req.url}`));
     });
     echo = await startGrpcServer();
+    judge = new Upstream();
+    judge.active = new Set(['opaque-1', 'opaque-2', 'opaque-3']);
+    judge.handler = (req, res, body) => {
+        const token = new URLSearchParams(String(body)).get('token');
+
+        res.statusCode = judge.broken ? 500 : 200;
+        res.setHeader('Content-Type', 'application/json').end(JSON.stringify({ active: judge.active.has(token), sub: token, client_id: 'app' }));
+    };
+    await judge.listen();
     gateway = await startGateway({
         documents: {
             'echo.json': openapi({
@@ -45,24 +55,28 @@ before(async () => {
                 title: 'Scoped', version: '1', context: '/scoped', endpoints: `h2c://127.0.0.1:${echo.port}`, components: { securitySchemes: SCHEMES },
                 paths: { '/demo.Echo/Unary': { post: { responses: {}, security: [{ token: ['admin'] }] } } },
             }),
-            'live.json': openapi({
-                title: 'Live', version: '1', context: '/live', endpoints: upstream.url, paths: { '/ws': 'get', '/events': 'get' }, components: { securitySchemes: SCHEMES }, security: EITHER,
-            }),
+            'live.json': live(),
             'few.json': openapi({
                 title: 'Few', version: '1', context: '/few', endpoints: `h2c://127.0.0.1:${echo.port}`, paths: { '/demo.Echo/Unary': 'post' },
                 'x-wso2-throttling-tier': 'Two',
             }),
         },
-        files: { 'keys.json': issuer.jwks, 'policies.yaml': 'tiers:\n  - {name: Two, limits: [{requests: 2, window: 1d}]}\n' },
+        files: { secret: 'secret', 'keys.json': issuer.jwks, 'policies.yaml': 'tiers:\n  - {name: Two, limits: [{requests: 2, window: 1d}]}\n' },
         policies: 'policies.yaml', issuers: [{ issuer: issuer.issuer, jwks: 'keys.json', skewMs: 0 }], apiKeys: { file: 'keys' }, threads: 2,
-        authentication: { failures: 0 }, events: { to: 'file' },
+        introspection: [{ name: 'judge', url: judge.url, clientId: 'gateway', clientSecretFile: 'secret', cacheMs: 1000, timeoutMs: 500 }], outbound: { allow: ['127.0.0.1'] },
+        authentication: { failures: 0 }, events: { to: 'file' }, backendJwt: { enabled: true },
     });
     keys = gateway.file('keys');
 });
 after(async () => {
     await gateway?.stop();
     echo?.stop();
+    await judge?.close();
     await upstream?.close();
+});
+
+const live = (description) => openapi({
+    title: 'Live', version: '1', description, context: '/live', endpoints: upstream.url, paths: { '/ws': 'get', '/events': 'get' }, components: { securitySchemes: SCHEMES }, security: EITHER,
 });
 
 async function newKey(...more) {
@@ -228,6 +242,60 @@ describe('a WebSocket', () => {
 
         assert.equal(code, 1008);
         assert.ok(at - began < SOON_MS, `${at - began} ms after`);
+        assert.match(await said(two.ws, 'still here'), /^still here/);
+        two.ws.close();
+    });
+
+    test('lives on when its API has changed, whatever it was let in with', async () => {
+        const { key } = await newKey();
+        const all = [];
+
+        for (const [target, headers] of [
+            ['/live/ws', bearer(issuer.token({ sub: 'ann' }))], ['/live/ws', bearer('opaque-1')], ['/live/ws', { 'x-key': key }], [`/live/ws?key=${key}`, {}], [`/live/ws?a=b&key=${key}`, {}],
+            ['/live/ws', { cookie: `sid=${key}` }], ['/live/ws', { cookie: `a=b; sid=${key}` }],
+        ]) {
+            const one = await open(target, headers);
+
+            assert.equal(one.status, 101, target);
+            one.closed.then(({ code, reason }) => (one.over = `${code} ${reason}`));
+            all.push([`${target} ${Object.keys(headers)}`, one]);
+        }
+        for (let i = 0; i < 10; i++) {
+            gateway.write('live.json', live(`changed ${i}`));
+            await gateway.mustReload();
+            await pause(patience(i < 8 ? 50 : 1200)); // what was heard of opaque-1 is old by then
+        }
+        for (const [what, { ws, over }] of all) {
+            assert.equal(over, undefined, what);
+            assert.match(await said(ws, 'still here'), /^still here/);
+            ws.close();
+        }
+    });
+
+    test('is closed when its API wants more than it was let in with', async () => {
+        const { key } = await newKey();
+        const all = [await open(`/live/ws?key=${key}`), await open('/live/ws', bearer(issuer.token({ sub: 'ann' }))), await open('/live/ws', bearer('opaque-3'))];
+
+        await pause(patience(1200));
+        gateway.write('live.json', { ...live(), security: [{ token: ['admin'] }, { query: ['admin'] }] });
+        await gateway.mustReload();
+        for (const one of all)
+            assert.equal((await one.closed).code, 1008);
+        gateway.write('live.json', live());
+        await gateway.mustReload();
+    });
+
+    test('of an opaque token is closed when its server has taken that back, not when it is away', async () => {
+        const [one, two] = [await open('/live/ws', bearer('opaque-2')), await open('/live/ws', bearer('opaque-3'))];
+        let over;
+
+        one.closed.then(() => (over = true));
+        judge.broken = true;
+        await pause(patience(2500));
+        assert.ok(!over, 'nobody could say that it is no good');
+        judge.broken = false;
+        judge.active.delete('opaque-2');
+        assert.equal((await one.closed).code, 1008);
         assert.match(await said(two.ws, 'still here'), /^still here/);
         two.ws.close();
     });

@@ -171,9 +171,11 @@ static void hide(struct exchange *x, enum oas_in in, const struct where *w)
     if (in == OAS_IN_HEADER) {
         w->field->hop = true;
     } else if (in == OAS_IN_COOKIE) {
+        credential_will_cut(x, w->field);
         w->field->value = str_trim(without(a, w->field->value, w->part));
         w->field->hop = !w->field->value.len;
     } else {
+        credential_will_cut(x, NULL);
         m->query = without(a, m->query, w->part);
         m->has_query = m->query.len > 0;
     }

@@ -3,6 +3,7 @@
 
 #include "gateway/attempts.h"
 #include "gateway/credential/credentials.h"
+#include "gateway/credential/renew.h"
 #include "gateway/credential/revoked.h"
 #include "gateway/credential/credentials.h"
 #include "gateway/exchange.h"
@@ -63,6 +64,39 @@ static bool passed_sha256(struct exchange *x, const struct passed_conf *c,
     return found != NULL;
 }
 
+struct hidden {
+    struct header *field; /* NULL: the query */
+    struct str value;
+    struct hidden *next;
+};
+
+void credential_will_cut(struct exchange *x, struct header *field)
+{
+    struct hidden *h = arena_alloc(x->s.arena, sizeof(*h));
+
+    h->field = field;
+    h->value = field ? field->value : x->s.request.query;
+    h->next = x->auth->hidden;
+    x->auth->hidden = h;
+}
+
+void credential_uncut(struct exchange *x)
+{
+    struct hidden *h = x->auth ? x->auth->hidden : NULL;
+    struct message *m = &x->s.request;
+
+    for (; h; h = h->next) {
+        if (h->field) {
+            h->field->value = h->value;
+        } else {
+            m->query = h->value;
+            m->has_query = true;
+        }
+    }
+    if (x->auth)
+        x->auth->hidden = NULL;
+}
+
 bool credential_bound(struct exchange *x, struct str x5t_s256)
 {
     const struct passed_conf *passed = &x->api->credentials->passed;
@@ -88,7 +122,8 @@ static const struct refusal *review_key(struct exchange *x,
 {
     const struct credentials *all = x->api->credentials;
     const struct api_key *key;
-    bool revoked;
+    uint64_t now_s = loop_wall_us(x->worker->loop) / 1000000;
+    bool revoked, expired = false;
 
     if (c->issuer.len) { /* a signed one */
         const struct revoked *table = key_signers_now(&all->signers);
@@ -97,11 +132,13 @@ static const struct refusal *review_key(struct exchange *x,
     } else {
         key = keyfile_find(credentials_keys(all), c->token_id);
         revoked = !key || key->revoked_s;
+        expired = key && key->expires_s && now_s >= key->expires_s;
     }
-    if (!revoked)
+    if (!revoked && !expired)
         return NULL;
-    explain_note(&x->explain, EXPLAIN_KEY, EXPLAIN_REFUSED, REASON_KEY_REVOKED,
-                 0, &c->token_id);
+    explain_note(&x->explain, EXPLAIN_KEY, EXPLAIN_REFUSED,
+                 revoked ? REASON_KEY_REVOKED : REASON_KEY_EXPIRED, 0,
+                 &c->token_id);
     return &refusal_invalid;
 }
 
@@ -119,5 +156,7 @@ const struct refusal *credential_review(struct exchange *x,
                      key ? &c->token_id : &meanwhile);
         return &refusal_invalid;
     }
+    if (c->kind == CALLER_TOKEN)
+        return renew_review(x, c);
     return key ? review_key(x, c) : NULL;
 }

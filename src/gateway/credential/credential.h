@@ -80,10 +80,12 @@ struct auth_run {
     const char *worst_error, *worst_text;
     bool proof; /* the last token came with the scheme DPoP, or should have */
     bool worst_proof;
-    unsigned refused; /* how many ways had a credential that was no good */
-    unsigned missing; /* bits of AUTH_MISSING_*, of the ways before */
-    void *waiting;    /* the kind's own, while FOUND_LATER */
-    bool held_back;   /* by credential_may_try() */
+    unsigned refused;      /* how many ways had a credential that was no good */
+    unsigned missing;      /* bits of AUTH_MISSING_*, of the ways before */
+    void *waiting;         /* the kind's own, while FOUND_LATER */
+    struct hidden *hidden; /* of the request, newest first */
+    struct renewal *renewal; /* renew.h; or NULL */
+    bool held_back;          /* by credential_may_try() */
 };
 
 /* For kinds. Whether the address may have something new looked at; else
@@ -93,6 +95,11 @@ bool credential_may_try(struct auth_run *run);
 void credential_failed(struct auth_run *run);
 /* The backend does not get this field. */
 void credential_hide(struct exchange *x, const struct header *h);
+/* Before a value of the request, or its query (field NULL), is cut so that the
+ * backend does not get all of it. */
+void credential_will_cut(struct exchange *x, struct header *field);
+/* All of it is there again, for who looks for credentials once more. */
+void credential_uncut(struct exchange *x);
 /* Whether the call comes with the certificate of this x5t#S256. */
 bool credential_bound(struct exchange *x, struct str x5t_s256);
 

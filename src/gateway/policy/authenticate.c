@@ -9,6 +9,7 @@
 #include "gateway/policy/authenticate.h"
 
 #include "gateway/credential/proof.h"
+#include "gateway/credential/renew.h"
 #include "gateway/exchange.h"
 
 enum {
@@ -406,6 +407,8 @@ static void on_end(const void *conf, struct exchange *x)
     struct auth_run *run = x->auth;
 
     (void)conf;
+    if (run)
+        renew_cancel(run);
     if (run && run->waiting) {
         const struct auth_demand *d =
             &run->auth->ways[run->way].demands[run->demand];
