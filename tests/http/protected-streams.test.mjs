@@ -1,6 +1,7 @@
 // protected-streams.test.mjs - gRPC, WebSockets and event streams want
 // credentials like every call, and end within a second when these do.
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
 
@@ -98,6 +99,16 @@ const short = (seconds) => {
 
     return { token: issuer.token({ sub: 'ann', exp }), ends: exp * 1000 };
 };
+
+/** A token that is bound to a key, with the proof for one call of this path. */
+function withProof(path) {
+    const holder = new Issuer(), sha256 = (text) => crypto.createHash('sha256').update(text).digest('base64url');
+    const { crv, kty, x, y } = holder.publicKey.export({ format: 'jwk' });
+    const token = issuer.token({ sub: 'ann', cnf: { jkt: sha256(JSON.stringify({ crv, kty, x, y })) } });
+    const claims = { jti: crypto.randomUUID(), htm: 'GET', htu: `${gateway.url}${path}`, ath: sha256(token), iss: undefined, sub: undefined, azp: undefined, exp: undefined };
+
+    return { Authorization: `DPoP ${token}`, DPoP: holder.token(claims, { typ: 'dpop+jwt', kid: undefined, jwk: { crv, kty, x, y } }) };
+}
 
 function metadata(fields) {
     const m = new grpc.Metadata();
@@ -251,7 +262,7 @@ describe('a WebSocket', () => {
         const all = [];
 
         for (const [target, headers] of [
-            ['/live/ws', bearer(issuer.token({ sub: 'ann' }))], ['/live/ws', bearer('opaque-1')], ['/live/ws', { 'x-key': key }], [`/live/ws?key=${key}`, {}], [`/live/ws?a=b&key=${key}`, {}],
+            ['/live/ws', bearer(issuer.token({ sub: 'ann' }))], ['/live/ws', bearer('opaque-1')], ['/live/ws', withProof('/live/ws')], ['/live/ws', { 'x-key': key }], [`/live/ws?key=${key}`, {}], [`/live/ws?a=b&key=${key}`, {}],
             ['/live/ws', { cookie: `sid=${key}` }], ['/live/ws', { cookie: `a=b; sid=${key}` }],
         ]) {
             const one = await open(target, headers);

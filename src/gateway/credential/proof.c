@@ -121,7 +121,8 @@ enum finding proof_check(struct auth_run *run, const struct dpop_conf *conf,
     if (!bound && (run->proof || conf->required))
         return refuse(run, REASON_TOKEN_UNBOUND, "invalid_token",
                       "The token is not bound to a key", NULL);
-    return bound ? check_proof(run, conf, e) : FOUND_GOOD;
+    /* A stream proved it when it began, and its proof is used up. */
+    return bound && !run->x->again ? check_proof(run, conf, e) : FOUND_GOOD;
 }
 
 void proof_hide(struct exchange *x)
