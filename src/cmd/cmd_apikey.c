@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/local_tool.h"
+#include "format/openapi.h"
 #include "gateway/credential/key_signers.h"
 #include "gateway/credential/keyfile.h"
 #include "gateway/trust.h"
@@ -128,14 +129,6 @@ static struct conf_strings all_of(struct arena *a, const struct arguments *args,
     return list;
 }
 
-static bool is_scope(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
-            return false;
-    return s.len > 0;
-}
-
 static bool is_text(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -171,7 +164,7 @@ static int read_key(const struct cmd *cmd, struct arena *a,
                          "::1), got \"%.*s\"",
                          STR_ARG(bad));
     for (size_t i = 0; i < key->scopes.count; i++)
-        if (!is_scope(key->scopes.items[i]))
+        if (!oas_is_scope(key->scopes.items[i]))
             return cmd_usage(cmd,
                              "--scope wants the name of a scope, got "
                              "\"%.*s\"",

@@ -118,6 +118,10 @@ struct oas_requirement {
  * else NULL. */
 const struct oas_scheme *oas_implied_scheme(enum oas_scheme_kind kind);
 
+/* The name of a scope: scope-token of RFC 6749 section 3.3, of at most 4,096
+ * bytes. */
+bool oas_is_scope(struct str s);
+
 /* What must stand in a caller's token (x-tollgate-claims). */
 enum oas_claim_test {
     OAS_CLAIM_THERE,    /* it is there, and not null */

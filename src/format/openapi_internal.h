@@ -200,9 +200,6 @@ struct oas_field {
 bool oas_fields(struct oas_load *l, struct oas_at at, const char *what,
                 const struct oas_field *fields, void *out);
 
-/* scope-token of RFC 6749 section 3.3. */
-bool oas_is_scope(struct str s);
-
 /* openapi_security.c: false after an error; then nothing is written. */
 bool oas_security(struct oas_load *l, struct oas_at at,
                   struct oas_requirement **items, size_t *count);
