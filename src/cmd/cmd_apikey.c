@@ -20,13 +20,7 @@
       .value = "FILE",                                                \
       .help = "the file of keys. Default: gateway.api_keys.file of\n" \
               "the settings, else apikeys in the state folder" },     \
-        { .name = "state-dir",                                        \
-          .value = "DIR",                                             \
-          .help = "the gateway's state folder" },                     \
-        { .name = "config",                                           \
-          .value = "FILE",                                            \
-          .help = "the gateway's settings, to find its files\n"       \
-                  "Default: ./tollgate.yaml, when there is one" },    \
+        LOCAL_TOOL_PLACE,                                             \
     {                                                                 \
         .name = "json", .help = "answer as JSON"                      \
     }

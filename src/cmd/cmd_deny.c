@@ -15,14 +15,7 @@
       .value = "FILE",                                                    \
       .help = "the file of rules. Default: gateway.access.deny_file of\n" \
               "the settings, else deny.yaml in the state folder" },       \
-        { .name = "state-dir",                                            \
-          .value = "DIR",                                                 \
-          .help = "the gateway's state folder" },                         \
-    {                                                                     \
-        .name = "config", .value = "FILE",                                \
-        .help = "the gateway's settings, to find its files\n"             \
-                "Default: ./tollgate.yaml, when there is one"             \
-    }
+        LOCAL_TOOL_PLACE
 
 static const struct option add_options[] = {
     { .name = "api",

@@ -11,16 +11,10 @@
 
 enum { TEXT_MAX = 1 << 20 };
 
-#define PLACE                                                      \
-    { .name = "state-dir",                                         \
-      .value = "DIR",                                              \
-      .help = "the gateway's state folder" },                      \
-        { .name = "config",                                        \
-          .value = "FILE",                                         \
-          .help = "the gateway's settings, to find its folder\n"   \
-                  "Default: ./tollgate.yaml, when there is one" }, \
-    {                                                              \
-        .name = "json", .help = "answer as JSON"                   \
+#define PLACE                                    \
+    LOCAL_TOOL_PLACE,                            \
+    {                                            \
+        .name = "json", .help = "answer as JSON" \
     }
 
 /* ---- reading the ring ---- */

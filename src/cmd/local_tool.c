@@ -7,16 +7,7 @@
 
 enum { WAIT_MS = 300 * 1000, ANSWER_MAX = 1024 * 1024 };
 
-const struct option local_tool_options[] = {
-    { .name = "state-dir",
-      .value = "DIR",
-      .help = "the gateway's state folder" },
-    { .name = "config",
-      .value = "FILE",
-      .help = "the gateway's settings, to find its state folder\n"
-              "Default: ./tollgate.yaml, when there is one" },
-    { 0 },
-};
+const struct option local_tool_options[] = { LOCAL_TOOL_PLACE, { 0 } };
 
 /* Where the gateway with the same flags keeps its state. */
 int local_tool_folder(const struct cmd *cmd, struct arena *a,

@@ -7,7 +7,18 @@
 #include "cmd/cmd.h"
 #include "gateway/settings.h"
 
-/* --state-dir and --config. */
+/* The options that say which gateway is meant, for a table of options. */
+#define LOCAL_TOOL_PLACE                                      \
+    { .name = "state-dir",                                    \
+      .value = "DIR",                                         \
+      .help = "the gateway's state folder" },                 \
+    {                                                         \
+        .name = "config", .value = "FILE",                    \
+        .help = "the gateway's settings, to find its files\n" \
+                "Default: ./tollgate.yaml, when there is one" \
+    }
+
+/* Nothing but these. */
 extern const struct option local_tool_options[];
 /* The folder of the gateway that these options mean, and its settings; an exit
  * code. */
