@@ -292,3 +292,9 @@ void problems_print(const struct problems *ps, FILE *to)
     fprintf(to, "%.*s", STR_ARG(buf_view(&b)));
     buf_done(&b);
 }
+
+int cmd_problems(const struct problems *ps)
+{
+    problems_print(ps, stderr);
+    return CMD_FAILED;
+}

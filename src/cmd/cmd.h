@@ -70,6 +70,8 @@ int cmd_failed(const struct cmd *cmd, const char *fmt, ...)
  * "file:line: warning: text". */
 enum err problems_write(const struct problems *ps, struct buf *b);
 void problems_print(const struct problems *ps, FILE *to);
+/* The same on stderr, for a command that ends with it; CMD_FAILED. */
+int cmd_problems(const struct problems *ps);
 
 /* The version and the commit, "0.1.0 (1f2e3d4c5b6a)". */
 const char *cmd_version_text(void);

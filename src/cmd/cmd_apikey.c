@@ -101,27 +101,7 @@ static int find_place(const struct cmd *cmd, struct arena *a,
     return CMD_OK;
 }
 
-static int show_problems(const struct problems *ps)
-{
-    problems_print(ps, stderr);
-    return CMD_FAILED;
-}
-
 /* ---- new ---- */
-
-static struct conf_strings all_of(struct arena *a, const struct arguments *args,
-                                  const char *name)
-{
-    struct conf_strings list = {
-        arena_alloc(a, args->given_count * sizeof(struct str) + 1), 0
-    };
-    const char *value;
-    size_t at = 0;
-
-    while ((value = arguments_get(args, name, &at)))
-        list.items[list.count++] = str_z(value);
-    return list;
-}
 
 static bool is_text(struct str s)
 {
@@ -136,17 +116,16 @@ static int read_key(const struct cmd *cmd, struct arena *a,
                     const struct arguments *args, uint64_t now_s,
                     struct api_key *key)
 {
-    const char *expires = arguments_get(args, "expires", NULL);
     struct trust *addresses;
     struct str bad;
-    uint64_t ms;
+    uint64_t ms = 0;
 
     key->name = str_z(arguments_get(args, "name", NULL));
     key->tier = str_z(arguments_get(args, "tier", NULL));
-    key->apis = all_of(a, args, "api");
-    key->ips = all_of(a, args, "ip");
-    key->referers = all_of(a, args, "referer");
-    key->scopes = all_of(a, args, "scope");
+    key->apis = arguments_all(a, args, "api");
+    key->ips = arguments_all(a, args, "ip");
+    key->referers = arguments_all(a, args, "referer");
+    key->scopes = arguments_all(a, args, "scope");
     key->created_s = now_s;
     if (!is_text(key->name))
         return cmd_usage(cmd, "say whose key it is: --name NAME");
@@ -163,15 +142,13 @@ static int read_key(const struct cmd *cmd, struct arena *a,
                              "--scope wants the name of a scope, got "
                              "\"%.*s\"",
                              STR_ARG(key->scopes.items[i]));
-    if (!expires)
-        return CMD_OK;
-    if (conf_parse_duration_ms(str_z(expires), &ms) || ms < 1000 ||
-        ms > 100ull * 366 * 24 * 3600 * 1000)
+    if (arguments_time(args, "expires", 100 * 366, &ms))
         return cmd_usage(cmd,
                          "--expires wants a time from now, as 12h or 30d, "
                          "got \"%s\"",
-                         expires);
-    key->expires_s = now_s + ms / 1000;
+                         arguments_get(args, "expires", NULL));
+    if (ms)
+        key->expires_s = now_s + ms / 1000;
     return CMD_OK;
 }
 
@@ -205,7 +182,7 @@ static int new_filed(struct arena *a, const struct arguments *args,
 
     api_key_make(a, key, text);
     if (keyfile_add(place->file, key, ps))
-        return show_problems(ps);
+        return cmd_problems(ps);
     print_new(args, key, text, place->file);
     return CMD_OK;
 }
@@ -237,7 +214,7 @@ static int new_signed(const struct cmd *cmd, struct arena *a,
     struct str text;
 
     if (key_signers_own(a, &place->conf, place->folder, ps, &with))
-        return show_problems(ps);
+        return cmd_problems(ps);
     signed_key_name(a, key);
     if (signed_key_sign(a, &with, key, place->conf.issuer, &text))
         return cmd_failed(cmd, "a signed key has no room for so much; name "
@@ -330,7 +307,7 @@ static int run_list(const struct cmd *cmd, const struct arguments *args)
 
     problems_init(&ps, a);
     if (status == CMD_OK && keyfile_load(place.file, &ps, &keys))
-        status = show_problems(&ps);
+        status = cmd_problems(&ps);
     for (size_t i = 0; keys && i < keyfile_count(keys); i++) {
         if (arguments_get(args, "json", NULL))
             print_json(keyfile_at(keys, i));
@@ -368,7 +345,7 @@ static int revoke_filed(const struct cmd *cmd, const struct place *place,
                           "list` shows the ids; of a signed key, give the "
                           "whole key, or --signed and its id",
                           STR_ARG(str_head(id, 64)), STR_ARG(place->file));
-    return e ? show_problems(ps) : CMD_OK;
+    return e ? cmd_problems(ps) : CMD_OK;
 }
 
 /* Id and end of a whole key. Its signature is not looked at: who may write the
@@ -403,7 +380,7 @@ static int revoke_signed(const struct cmd *cmd, struct arena *a,
     if (e == ERR_LIMIT)
         return cmd_failed(cmd, "no key has an id like this");
     if (e)
-        return show_problems(ps);
+        return cmd_problems(ps);
     fprintf(stderr,
             "Signed keys with the id %.*s are refused from now on; they are "
             "listed in\n%.*s.\n",

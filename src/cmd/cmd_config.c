@@ -79,8 +79,7 @@ static int show(const struct cmd *cmd, const struct arguments *args)
     if (gateway_flags(a, args, &flags, &wrong)) {
         status = cmd_usage(cmd, "%.*s", STR_ARG(wrong));
     } else if (gateway_settings(a, &flags, &s, &ps)) {
-        problems_print(&ps, stderr);
-        status = CMD_FAILED;
+        status = cmd_problems(&ps);
     } else {
         status = print(cmd, &text, conf_show(&text, settings_fields, &s, 0));
     }

@@ -88,27 +88,7 @@ static int find_file(const struct cmd *cmd, struct arena *a,
     return CMD_OK;
 }
 
-static int show_problems(const struct problems *ps)
-{
-    problems_print(ps, stderr);
-    return CMD_FAILED;
-}
-
 /* ---- add ---- */
-
-static struct conf_strings all_of(struct arena *a, const struct arguments *args,
-                                  const char *name)
-{
-    struct conf_strings list = {
-        arena_alloc(a, args->given_count * sizeof(struct str) + 1), 0
-    };
-    const char *value;
-    size_t at = 0;
-
-    while ((value = arguments_get(args, name, &at)))
-        list.items[list.count++] = str_z(value);
-    return list;
-}
 
 /* Eight letters and digits that nobody mistakes for each other. */
 static struct str new_id(struct arena *a)
@@ -126,31 +106,29 @@ static struct str new_id(struct arena *a)
 static int read_rule(const struct cmd *cmd, struct arena *a,
                      const struct arguments *args, struct deny_rule *rule)
 {
-    const char *time = arguments_get(args, "for", NULL);
     char until[25];
-    uint64_t ms;
+    uint64_t ms = 0;
 
     *rule = (struct deny_rule) {
         .id = new_id(a),
-        .apis = all_of(a, args, "api"),
-        .applications = all_of(a, args, "application"),
-        .users = all_of(a, args, "user"),
-        .addresses = all_of(a, args, "address"),
-        .not_addresses = all_of(a, args, "not-address"),
-        .countries = all_of(a, args, "country"),
-        .not_countries = all_of(a, args, "not-country"),
-        .methods = all_of(a, args, "method"),
-        .paths = all_of(a, args, "path"),
-        .headers = all_of(a, args, "header"),
+        .apis = arguments_all(a, args, "api"),
+        .applications = arguments_all(a, args, "application"),
+        .users = arguments_all(a, args, "user"),
+        .addresses = arguments_all(a, args, "address"),
+        .not_addresses = arguments_all(a, args, "not-address"),
+        .countries = arguments_all(a, args, "country"),
+        .not_countries = arguments_all(a, args, "not-country"),
+        .methods = arguments_all(a, args, "method"),
+        .paths = arguments_all(a, args, "path"),
+        .headers = arguments_all(a, args, "header"),
         .note = str_z(arguments_get(args, "note", NULL)),
         .enabled = true,
     };
-    if (!time)
-        return CMD_OK;
-    if (conf_parse_duration_ms(str_z(time), &ms) || ms < 1000 ||
-        ms > 100ull * 366 * 24 * 3600 * 1000)
+    if (arguments_time(args, "for", 100 * 366, &ms))
         return cmd_usage(cmd, "--for wants a time, as 10m or 30d, got \"%s\"",
-                         time);
+                         arguments_get(args, "for", NULL));
+    if (!ms)
+        return CMD_OK;
     clock_iso8601(clock_wall_us() + ms * 1000, until);
     rule->until = arena_printf(a, "%.19sZ", until);
     return CMD_OK;
@@ -168,7 +146,7 @@ static int run_add(const struct cmd *cmd, const struct arguments *args)
     if (status == CMD_OK)
         status = find_file(cmd, a, args, &file);
     if (status == CMD_OK && deny_file_add(file, &rule, &ps))
-        status = show_problems(&ps);
+        status = cmd_problems(&ps);
     if (status == CMD_OK) {
         printf("%.*s\n", STR_ARG(rule.id));
         fflush(stdout);
@@ -211,7 +189,7 @@ static int run_list(const struct cmd *cmd, const struct arguments *args)
 
     problems_init(&ps, a);
     if (status == CMD_OK && deny_rules_load(file, &ps, &rules))
-        status = show_problems(&ps);
+        status = cmd_problems(&ps);
     for (size_t i = 0; rules && i < deny_rules_count(rules); i++) {
         const struct deny_rule *rule = deny_rules_at(rules, i);
 
@@ -245,7 +223,7 @@ static int remove_one(const struct cmd *cmd, struct str file, struct str id,
                           "there is no rule %.*s in %.*s; `tollgate deny list` "
                           "shows the ids",
                           STR_ARG(str_head(id, 64)), STR_ARG(file));
-    return e ? show_problems(ps) : CMD_OK;
+    return e ? cmd_problems(ps) : CMD_OK;
 }
 
 static int run_remove(const struct cmd *cmd, const struct arguments *args)

@@ -190,7 +190,6 @@ static int run_grant(const struct cmd *cmd, const struct arguments *args)
 {
     struct arena *a = arena_new();
     const char *api = arguments_get(args, "api", NULL);
-    const char *time = arguments_get(args, "for", NULL);
     struct settings settings;
     struct explain_key key;
     struct str folder, path;
@@ -200,10 +199,9 @@ static int run_grant(const struct cmd *cmd, const struct arguments *args)
     if (!api || !*api || strlen(api) > 256)
         status = cmd_usage(cmd, "say for which API: --api NAME or NAME:VERSION "
                                 "(title and version of its document)");
-    else if (time && (conf_parse_duration_ms(str_z(time), &ms) || ms < 1000 ||
-                      ms > 7ull * 24 * 3600 * 1000))
+    else if (arguments_time(args, "for", 7, &ms))
         status = cmd_usage(cmd, "--for wants a time from 1s to 7d, got \"%s\"",
-                           time);
+                           arguments_get(args, "for", NULL));
     if (status == CMD_OK)
         status = local_tool_folder(cmd, a, args, &settings, &folder);
     if (status == CMD_OK) {

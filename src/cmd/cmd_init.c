@@ -155,8 +155,7 @@ static int take_document(const struct cmd *cmd, struct project *p,
     problems_init(&ps, p->a);
     if (openapi_load(p->a, scratch, &oas_files, from, &ps, &doc) ||
         oas_files.read(oas_files.arg, p->a, from, &p->document)) {
-        problems_print(&ps, stderr);
-        status = CMD_FAILED;
+        status = cmd_problems(&ps);
     } else if (doc->file_count > 1) {
         status = cmd_failed(cmd,
                             "%.*s refers to other files; make the folder "
@@ -207,10 +206,9 @@ static int add_key(struct project *p)
 
     problems_init(&ps, p->a);
     api_key_make(p->a, &key, p->key);
-    if (!keyfile_add(inside(p, "apikeys"), &key, &ps))
-        return CMD_OK;
-    problems_print(&ps, stderr);
-    return CMD_FAILED;
+    if (keyfile_add(inside(p, "apikeys"), &key, &ps))
+        return cmd_problems(&ps);
+    return CMD_OK;
 }
 
 static void print_next(const struct project *p, bool sample)

@@ -126,15 +126,6 @@ bool gateway_flags_empty(const struct gateway_flags *flags)
 
 /* ---- applied at every load ---- */
 
-static size_t count_of(const struct arguments *args, const char *name)
-{
-    size_t at = 0, n = 0;
-
-    while (arguments_get(args, name, &at))
-        n++;
-    return n;
-}
-
 /* What a listener of the kind is when only its address is known. */
 static struct listener_conf template_of(struct arena *a,
                                         const struct gateway_conf *g, bool tls)
@@ -151,36 +142,36 @@ static struct listener_conf template_of(struct arena *a,
     return made;
 }
 
-static void put_listener(struct conf_list *list, struct listener_conf like,
-                         struct str address)
+static void put_listeners(struct conf_list *list, struct listener_conf like,
+                          struct conf_strings addresses)
 {
     struct listener_conf *l = list->items;
 
-    like.address = address;
-    l[list->count++] = like;
+    for (size_t i = 0; i < addresses.count; i++) {
+        like.address = addresses.items[i];
+        l[list->count++] = like;
+    }
 }
 
 /* Any --http or --https replaces what the file says about listeners. */
 static void set_listeners(struct arena *a, const struct arguments *args,
                           struct gateway_conf *g)
 {
-    size_t n = count_of(args, "http") + count_of(args, "https");
-    struct listener_conf plain = template_of(a, g, false);
-    struct listener_conf tls = template_of(a, g, true);
+    struct str usual = STR(":8280"), usual_tls = STR(":8243");
+    struct conf_strings http = arguments_all(a, args, "http");
+    struct conf_strings https = arguments_all(a, args, "https");
     struct conf_list list = { 0 };
-    const char *address;
 
-    if (!n && g->listeners.count)
-        return;
-    list.items = arena_alloc(a, (n + 2) * sizeof(struct listener_conf));
-    for (size_t at = 0; (address = arguments_get(args, "http", &at));)
-        put_listener(&list, plain, str_z(address));
-    for (size_t at = 0; (address = arguments_get(args, "https", &at));)
-        put_listener(&list, tls, str_z(address));
-    if (!n) {
-        put_listener(&list, plain, STR(":8280"));
-        put_listener(&list, tls, STR(":8243"));
+    if (!http.count && !https.count) {
+        if (g->listeners.count)
+            return;
+        http = (struct conf_strings) { &usual, 1 };
+        https = (struct conf_strings) { &usual_tls, 1 };
     }
+    list.items = arena_alloc(a, (http.count + https.count) *
+                                    sizeof(struct listener_conf));
+    put_listeners(&list, template_of(a, g, false), http);
+    put_listeners(&list, template_of(a, g, true), https);
     g->listeners = list;
 }
 

@@ -1,7 +1,6 @@
 /* options.c - see options.h. */
 #include "cmd/options.h"
 
-#include "base/conf.h"
 #include "base/log.h"
 
 struct line {
@@ -142,4 +141,33 @@ const char *arguments_get(const struct arguments *args, const char *name,
             return g->value;
     }
     return NULL;
+}
+
+struct conf_strings arguments_all(struct arena *a, const struct arguments *args,
+                                  const char *name)
+{
+    struct conf_strings list = {
+        arena_alloc(a, args->given_count * sizeof(struct str) + 1), 0
+    };
+    const char *value;
+    size_t at = 0;
+
+    while ((value = arguments_get(args, name, &at)))
+        list.items[list.count++] = str_z(value);
+    return list;
+}
+
+enum err arguments_time(const struct arguments *args, const char *name,
+                        uint64_t max_days, uint64_t *ms)
+{
+    const char *text = arguments_get(args, name, NULL);
+    uint64_t given;
+
+    if (!text)
+        return ERR_OK;
+    if (conf_parse_duration_ms(str_z(text), &given) || given < 1000 ||
+        given > max_days * 24 * 3600 * 1000)
+        return ERR_INVALID;
+    *ms = given;
+    return ERR_OK;
 }

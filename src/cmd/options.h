@@ -6,7 +6,7 @@
 #ifndef TG_CMD_OPTIONS_H
 #define TG_CMD_OPTIONS_H
 
-#include "base/arena.h"
+#include "base/conf.h"
 
 /* A table ends with { 0 }. */
 struct option {
@@ -37,6 +37,14 @@ enum err options_parse(struct arena *a, const struct option *table, int argc,
  * when there is none. at NULL: the first one. */
 const char *arguments_get(const struct arguments *args, const char *name,
                           size_t *at);
+
+/* The values of every --name, in order; in a. */
+struct conf_strings arguments_all(struct arena *a, const struct arguments *args,
+                                  const char *name);
+/* A length of time, from a second to max_days. Not given: ERR_OK, and *ms is
+ * as it was. */
+enum err arguments_time(const struct arguments *args, const char *name,
+                        uint64_t max_days, uint64_t *ms);
 
 /* The option the name was most likely meant for, or NULL. */
 const char *option_nearest(const struct option *table, struct str name);

@@ -77,6 +77,41 @@ static void some_options_repeat(void **state)
     assert_wrong("--config a --config b", "--config is given twice");
 }
 
+static void all_values_of_an_option_are_a_list(void **state)
+{
+    struct arguments args;
+    struct conf_strings all;
+    (void)state;
+
+    assert_int_equal(parse(&args, "--http :1 --config x --http :2"), ERR_OK);
+    all = arguments_all(arena, &args, "http");
+    assert_int_equal(all.count, 2);
+    assert_true(str_is(all.items[0], ":1"));
+    assert_true(str_is(all.items[1], ":2"));
+    assert_int_equal(arguments_all(arena, &args, "quiet").count, 0);
+}
+
+static void a_time_is_a_second_to_so_many_days(void **state)
+{
+    static const char *const bad[] = { "soon",  "3",   "0s",
+                                       "999ms", "25h", "1000000000d" };
+    struct arguments args;
+    uint64_t ms = 7;
+    (void)state;
+
+    assert_int_equal(parse(&args, "--quiet"), ERR_OK);
+    assert_int_equal(arguments_time(&args, "config", 1, &ms), ERR_OK);
+    assert_int_equal(ms, 7); /* not given: what it was */
+    assert_int_equal(parse(&args, "--config 24h"), ERR_OK);
+    assert_int_equal(arguments_time(&args, "config", 1, &ms), ERR_OK);
+    assert_int_equal(ms, 24 * 3600 * 1000);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        parse(&args, arena_printf(arena, "--config %s", bad[i]).p);
+        assert_int_equal(arguments_time(&args, "config", 1, &ms), ERR_INVALID);
+        assert_int_equal(ms, 24 * 3600 * 1000);
+    }
+}
+
 static void two_dashes_end_options(void **state)
 {
     struct arguments args;
@@ -161,6 +196,8 @@ int main(void)
         cmocka_unit_test(options_and_words_may_be_mixed),
         cmocka_unit_test(a_value_may_follow_an_equals_sign),
         cmocka_unit_test(some_options_repeat),
+        cmocka_unit_test(all_values_of_an_option_are_a_list),
+        cmocka_unit_test(a_time_is_a_second_to_so_many_days),
         cmocka_unit_test(two_dashes_end_options),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(help_wins_over_mistakes),
