@@ -7,19 +7,19 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "cmd/control_socket.h"
+#include "temp_folder.h"
 
 static struct arena *arena;
 static struct problems ps;
 static struct state_dir dir;
 static struct loop *loop;
-static char root[200];
+static char folder[TEMP_FOLDER_PATH], root[200];
 
 static enum err parse(const char *text, struct str *verb)
 {
@@ -219,26 +219,20 @@ static int set_up(void **state)
 
     arena = arena_new();
     problems_init(&ps, arena);
-    snprintf(root, sizeof(root), "/tmp/tollgate-control-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    memset(root + strlen(root), 'x', 120);
-    root[strlen("/tmp/tollgate-control-XXXXXX")] = '/';
+    temp_folder_make(folder);
+    snprintf(root, sizeof(root), "%s/%0120d", folder, 0);
     loop = loop_new();
     return state_dir_open(arena, str_z(root), &dir, &owner, &ps) ? -1 : 0;
 }
 
 static int tear_down(void **state)
 {
-    char command[300];
     (void)state;
-
     state_dir_close(&dir);
     loop_free(loop);
     arena_free(arena);
-    snprintf(command, sizeof(command), "rm -r %.28s", root);
-    memset(root, 0, sizeof(root));
-    return system(command);
+    temp_folder_remove(folder);
+    return 0;
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

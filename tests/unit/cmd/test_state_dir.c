@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #include "cmd/state_dir.h"
+#include "temp_folder.h"
 
 static struct arena *arena;
 static struct problems ps;
-static char root[64];
+static char root[TEMP_FOLDER_PATH];
 
 static struct str in_root(const char *name)
 {
@@ -230,18 +231,16 @@ static int set_up(void **state)
     (void)state;
     arena = arena_new();
     problems_init(&ps, arena);
-    snprintf(root, sizeof(root), "/tmp/tollgate-state-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
+    temp_folder_make(root);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
-    char command[128];
     (void)state;
-
     arena_free(arena);
-    snprintf(command, sizeof(command), "rm -r %s", root);
-    return system(command);
+    temp_folder_remove(root);
+    return 0;
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -15,23 +15,22 @@
 #include "base/arena.h"
 #include "events/appender.h"
 #include "events/spool.h"
+#include "temp_folder.h"
 
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 
 static int begin(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/tollgate-events-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    temp_folder_make(folder);
+    return 0;
 }
 
 static int end(void **state)
 {
-    char rm[100];
     (void)state;
-
-    snprintf(rm, sizeof(rm), "rm -rf %s", folder);
-    return system(rm);
+    temp_folder_remove(folder);
+    return 0;
 }
 
 /* ---- rings ---- */

@@ -1,31 +1,24 @@
 /* test_openapi_find.c - which files of a folder are documents. */
 #include "openapi_fixture.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/openapi-find-XXXXXX";
+#include "temp_folder.h"
+
+static char folder[TEMP_FOLDER_PATH];
 static struct conf_strings found;
 
 static int make_folder(void **state)
 {
-    memcpy(folder + sizeof(folder) - 7, "XXXXXX", 6);
-    return !mkdtemp(folder) || set_up(state);
-}
-
-static int drop(const char *path, const struct stat *st, int type,
-                struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
+    temp_folder_make(folder);
+    return set_up(state);
 }
 
 static int drop_folder(void **state)
 {
-    return nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS) || tear_down(state);
+    temp_folder_remove(folder);
+    return tear_down(state);
 }
 
 static struct str path_of(struct fixture *f, const char *name)
@@ -35,11 +28,7 @@ static struct str path_of(struct fixture *f, const char *name)
 
 static void file(struct fixture *f, const char *name, const char *text)
 {
-    FILE *out = fopen(path_of(f, name).p, "w");
-
-    assert_non_null(out);
-    fputs(text, out);
-    fclose(out);
+    temp_file_write(path_of(f, name), text);
 }
 
 static void subfolder(struct fixture *f, const char *name)

@@ -14,25 +14,23 @@
 #include "gateway/explain_grant.h"
 #include "gateway/explain_ring.h"
 #include "gateway/explain_text.h"
+#include "temp_folder.h"
 
 static struct arena *a;
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 
 static int begin(void **state)
 {
     (void)state;
     a = arena_new();
-    strcpy(folder, "/tmp/tollgate-explain-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    temp_folder_make(folder);
     return 0;
 }
 
 static int end(void **state)
 {
-    struct str rm = arena_printf(a, "rm -rf %s", folder);
     (void)state;
-
-    assert_int_equal(system(rm.p), 0);
+    temp_folder_remove(folder);
     arena_free(a);
     return 0;
 }

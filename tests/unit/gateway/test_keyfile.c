@@ -3,18 +3,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "gateway/credential/keyfile.h"
+#include "temp_folder.h"
 
 static struct arena *a;
 static struct problems ps;
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 static struct str path;
 static const uint8_t here[16] = { [10] = 0xff, [11] = 0xff, 10, 1, 1, 1 };
 
@@ -23,18 +22,15 @@ static int begin(void **state)
     (void)state;
     a = arena_new();
     problems_init(&ps, a);
-    strcpy(folder, "/tmp/tollgate-keys-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    temp_folder_make(folder);
     path = arena_printf(a, "%s/keys", folder);
     return 0;
 }
 
 static int end(void **state)
 {
-    struct str rm = arena_printf(a, "rm -rf %s", folder);
     (void)state;
-
-    assert_int_equal(system(rm.p), 0);
+    temp_folder_remove(folder);
     arena_free(a);
     return 0;
 }
@@ -197,15 +193,6 @@ static void patterns_match_as_written(void **state)
             fail_msg("%s and %s", table[i].pattern, table[i].text);
 }
 
-static void write_file(const char *text)
-{
-    FILE *f = fopen(path.p, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 #define HASH64 \
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -232,7 +219,7 @@ static void a_broken_file_names_its_line(void **state)
             broken[i]);
 
         problems_init(&ps, a);
-        write_file(text.p);
+        temp_file_write(path, text.p);
         assert_int_equal(keyfile_load(path, &ps, &k), ERR_INVALID);
         assert_int_equal(ps.first->line, 3);
     }

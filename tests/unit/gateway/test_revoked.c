@@ -3,20 +3,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "gateway/credential/revoked.h"
+#include "temp_folder.h"
 
 enum { DAY_S = 24 * 3600 };
 
 static struct arena *a;
 static struct problems ps;
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 static struct str path;
 
 static int begin(void **state)
@@ -24,18 +23,15 @@ static int begin(void **state)
     (void)state;
     a = arena_new();
     problems_init(&ps, a);
-    strcpy(folder, "/tmp/tollgate-revoked-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    temp_folder_make(folder);
     path = arena_printf(a, "%s/list", folder);
     return 0;
 }
 
 static int end(void **state)
 {
-    struct str rm = arena_printf(a, "rm -rf %s", folder);
     (void)state;
-
-    assert_int_equal(system(rm.p), 0);
+    temp_folder_remove(folder);
     arena_free(a);
     return 0;
 }
@@ -46,15 +42,6 @@ static struct revoked *load(void)
 
     assert_int_equal(revoked_load(path, &ps, &r), ERR_OK);
     return r;
-}
-
-static void write_file(const char *text)
-{
-    FILE *f = fopen(path.p, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
 }
 
 static void an_id_that_was_added_is_there_and_no_other(void **state)
@@ -140,7 +127,7 @@ static void a_broken_file_names_its_line_and_is_not_written(void **state)
         struct str text = arena_printf(a, "\n{\"id\":\"b\"}\n%s\n", broken[i]);
 
         problems_init(&ps, a);
-        write_file(text.p);
+        temp_file_write(path, text.p);
         assert_int_equal(revoked_load(path, &ps, &r), ERR_INVALID);
         assert_int_equal(ps.first->line, 3);
         assert_int_equal(revoked_add(path, STR("c"), 0, 1, &ps), ERR_INVALID);

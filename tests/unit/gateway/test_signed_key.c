@@ -4,8 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,10 +11,11 @@
 
 #include "gateway/credential/key_signers.h"
 #include "gateway/credential/signed_key.h"
+#include "temp_folder.h"
 
 static struct arena *a;
 static struct problems ps;
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 static struct keysets *keysets;
 static struct key_signers signers;
 static struct api_keys_conf conf;
@@ -27,8 +26,7 @@ static int begin(void **state)
     (void)state;
     a = arena_new();
     problems_init(&ps, a);
-    strcpy(folder, "/tmp/tollgate-signed-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    temp_folder_make(folder);
     keysets = keysets_new(NULL, NULL, NULL);
     memset(&signers, 0, sizeof(signers));
     conf = (struct api_keys_conf) { .take_signed = true, .issuer = STR("us") };
@@ -40,10 +38,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    struct str rm = arena_printf(a, "rm -rf %s", folder);
     (void)state;
-
-    assert_int_equal(system(rm.p), 0);
+    temp_folder_remove(folder);
     watched_close(&signers.revoked);
     arena_free(a);
     keysets_free(keysets);

@@ -839,7 +839,7 @@ static int open_group(void **state)
     (void)state;
 
     problems_init(&ps, arena);
-    make_folder();
+    temp_folder_make(folder);
     save("ca", ca, NULL);
     save("server", leaf, NULL);
     server.certificate = str_z(path_of("server.pem"));
@@ -858,7 +858,7 @@ static int close_group(void **state)
     (void)state;
     tls_context_unref(server_tls);
     tls_context_unref(client_tls);
-    remove_folder();
+    temp_folder_remove(folder);
     return 0;
 }
 

@@ -1177,7 +1177,7 @@ static int make_files(void **state)
 
 static int open_group(void **state)
 {
-    make_folder();
+    temp_folder_make(folder);
     arena = arena_new();
     return make_files(state);
 }
@@ -1185,7 +1185,7 @@ static int open_group(void **state)
 static int close_group(void **state)
 {
     (void)state;
-    remove_folder();
+    temp_folder_remove(folder);
     unmake(the_server);
     unmake(the_client);
     arena_free(arena);

@@ -250,7 +250,7 @@ static void a_folder_that_cannot_be_is_a_problem(void **state)
 static int open_group(void **state)
 {
     (void)state;
-    make_folder();
+    temp_folder_make(folder);
     arena = arena_new();
     today = (int64_t)time(NULL);
     return 0;
@@ -259,7 +259,7 @@ static int open_group(void **state)
 static int close_group(void **state)
 {
     (void)state;
-    remove_folder();
+    temp_folder_remove(folder);
     arena_free(arena);
     arena_thread_done();
     return 0;

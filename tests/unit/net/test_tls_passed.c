@@ -32,7 +32,7 @@ static int begin(void **state)
     (void)state;
     a = arena_new();
     problems_init(&ps, a);
-    make_folder();
+    temp_folder_make(folder);
     now_s = (uint64_t)time(NULL);
     authority = make((struct wish) { .name = "CA", .ca = true });
     between = make(
@@ -56,7 +56,7 @@ static int end(void **state)
     unmake(leaf);
     unmake(server);
     unmake(stranger);
-    remove_folder();
+    temp_folder_remove(folder);
     arena_free(a);
     return 0;
 }

@@ -5,7 +5,6 @@
 #ifndef TG_TESTS_TLS_CERTS_H
 #define TG_TESTS_TLS_CERTS_H
 
-#include <dirent.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
@@ -16,8 +15,9 @@
 
 #include "base/log.h"
 #include "base/problem.h"
+#include "temp_folder.h"
 
-static char folder[] = "/tmp/tollgate-tls-XXXXXX";
+static char folder[TEMP_FOLDER_PATH]; /* made by the test */
 
 struct made {
     X509 *x;
@@ -122,24 +122,6 @@ static void save(const char *name, struct made m, const struct made *next)
     f = open_file(file, "w");
     PEM_write_PrivateKey(f, m.key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
-}
-
-static void make_folder(void)
-{
-    must(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    DIR *d = opendir(folder);
-    struct dirent *e;
-
-    must(d);
-    while ((e = readdir(d)))
-        if (e->d_name[0] != '.')
-            unlink(path_of(e->d_name));
-    closedir(d);
-    rmdir(folder);
 }
 
 #endif

@@ -3,8 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,11 +10,12 @@
 #include "base/whole_file.h"
 #include "gateway/deny/rules.h"
 #include "http/message.h"
+#include "temp_folder.h"
 #include "traffic/tier_conditions.h"
 
 static struct arena *a;
 static struct problems ps;
-static char folder[64];
+static char folder[TEMP_FOLDER_PATH];
 static struct str path;
 
 static int begin(void **state)
@@ -24,18 +23,15 @@ static int begin(void **state)
     (void)state;
     a = arena_new();
     problems_init(&ps, a);
-    strcpy(folder, "/tmp/tollgate-deny-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    temp_folder_make(folder);
     path = arena_printf(a, "%s/deny.yaml", folder);
     return 0;
 }
 
 static int end(void **state)
 {
-    struct str rm = arena_printf(a, "rm -rf %s", folder);
     (void)state;
-
-    assert_int_equal(system(rm.p), 0);
+    temp_folder_remove(folder);
     arena_free(a);
     return 0;
 }
