@@ -179,6 +179,31 @@ static void ok(struct peer *p)
     say(p, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
 }
 
+/* The next connection, with a request of so many spans. */
+static struct peer *accept_with(unsigned spans)
+{
+    struct peer *p = accept_one();
+    unsigned n;
+
+    assert_non_null(p);
+    assert_non_null(request_of(p, &n));
+    assert_int_equal(n, spans);
+    return p;
+}
+
+/* Four spans, on their way over a new connection. */
+static struct peer *a_batch_of_four(void)
+{
+    add(0, 4);
+    pass(1100);
+    return accept_with(4);
+}
+
+static void away(struct peer *p)
+{
+    say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+}
+
 static struct otlp_stats stats(void)
 {
     struct otlp_stats s;
@@ -224,17 +249,11 @@ static void a_batch_goes_after_the_interval(void **state)
 
 static void a_full_batch_goes_at_once(void **state)
 {
-    struct peer *p;
-    unsigned n;
     (void)state;
 
     for (int i = 0; i < 4; i++)
         add(0, 3);
-    p = accept_one();
-    assert_non_null(p);
-    assert_non_null(request_of(p, &n));
-    assert_int_equal(n, 9); /* a call more would be too many */
-    ok(p);
+    ok(accept_with(9)); /* a call more would be too many */
     assert_int_equal(stats().sent, 9);
     assert_int_equal(stats().queued, 3);
 }
@@ -313,8 +332,7 @@ static void while_one_waits_no_other_is_sent(void **state)
     (void)state;
 
     add(0, 10);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
+    p = accept_with(10);
     say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\nRetry-After: 20\r\n\r\n");
     for (int i = 0; i < 15; i++)
         add(1, 10);
@@ -342,7 +360,7 @@ static void in_the_end_it_gives_up(void **state)
     for (int i = 0; i < 70 && stats().queued; i++) {
         if (request_of(p, &n)) {
             tries++;
-            say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+            away(p);
         }
         pass(1000);
     }
@@ -357,34 +375,22 @@ static void in_the_end_it_gives_up(void **state)
 
 static void silence_is_a_failure(void **state)
 {
-    struct peer *p;
-    unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
+    a_batch_of_four();
     pass(2050);
     assert_int_equal(stats().failures, 1);
     pass(1000);
-    p = accept_one(); /* another connection */
-    assert_non_null(p);
-    assert_non_null(request_of(p, &n));
-    ok(p);
+    ok(accept_with(4)); /* another connection */
     assert_int_equal(stats().sent, 4);
 }
 
 static void what_is_refused_is_not_sent_again(void **state)
 {
-    struct peer *p;
+    struct peer *p = a_batch_of_four();
     unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
     say(p, "HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n{}");
     assert_int_equal(stats().dropped[OTLP_REJECTED], 4);
     pass(5000);
@@ -393,30 +399,20 @@ static void what_is_refused_is_not_sent_again(void **state)
 
 static void a_part_may_be_rejected(void **state)
 {
-    struct peer *p;
-    unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
-    say(p, "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n"
-           "{\"partialSuccess\":{\"rejectedSpans\":\"3\"}} ");
+    say(a_batch_of_four(), "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n"
+                           "{\"partialSuccess\":{\"rejectedSpans\":\"3\"}} ");
     assert_int_equal(stats().dropped[OTLP_REJECTED], 3);
     assert_int_equal(stats().sent, 1);
 }
 
 static void garbage_is_lived_with(void **state)
 {
-    struct peer *p;
+    struct peer *p = a_batch_of_four();
     unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
     say(p, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>");
     assert_int_equal(stats().sent, 4); /* it said 200 */
     add(0, 2);
@@ -425,9 +421,7 @@ static void garbage_is_lived_with(void **state)
     say(p, "220 smtp.example ESMTP\r\n");
     assert_int_equal(stats().queued, 2);
     pass(1000);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
-    ok(p);
+    ok(accept_with(2));
     assert_int_equal(stats().sent, 6);
 }
 
@@ -441,10 +435,9 @@ static void the_end_waits_for_what_is_under_way(void **state)
     add(0, 4);
     assert_true(otlp_busy(otlp));
     otlp_flush(otlp);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
+    p = accept_with(4);
     assert_true(otlp_busy(otlp));
-    say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+    away(p);
     assert_false(otlp_busy(otlp)); /* it will not come to an end soon */
     pass(1000);
     assert_non_null(request_of(p, &n));
@@ -458,16 +451,12 @@ static void another_collector_gets_what_waits(void **state)
     struct otlp_conf conf = conf_with(100, 10);
     struct otlp_header header = { STR("X-Key"), STR("secret") };
     struct str resource = STR("a = b=c");
-    struct peer *p;
+    struct peer *p = a_batch_of_four();
     const char *r;
     unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
-    say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+    away(p);
     conf.url = arena_printf(arena, "http://127.0.0.1:%u/in?x=y", port);
     conf.headers = (struct conf_list) { &header, 1 };
     conf.resource = (struct conf_strings) { &resource, 1 };
@@ -489,18 +478,14 @@ static void another_collector_gets_what_waits(void **state)
 
 static void without_a_collector_nothing_waits_for_long(void **state)
 {
-    struct peer *p;
+    struct peer *p = a_batch_of_four();
     unsigned n;
     (void)state;
 
-    add(0, 4);
-    pass(1100);
-    p = accept_one();
-    assert_non_null(request_of(p, &n));
     add(0, 3);
     otlp_use(otlp, NULL);
     assert_int_equal(stats().dropped[OTLP_GAVE_UP], 3);
-    say(p, "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+    away(p);
     assert_int_equal(stats().dropped[OTLP_GAVE_UP], 7);
     add(0, 1);
     assert_int_equal(stats().dropped[OTLP_FULL], 1);
