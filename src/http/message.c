@@ -299,130 +299,73 @@ const struct header *message_find(const struct message *m, struct str name)
     return NULL;
 }
 
+/* By RFC 9110 and IANA's registry; an empty one has no phrase. */
+static const struct str reasons[] = {
+    [100] = STR("Continue"),
+    [101] = STR("Switching Protocols"),
+    [102] = STR("Processing"),
+    [103] = STR("Early Hints"),
+    [200] = STR("OK"),
+    [201] = STR("Created"),
+    [202] = STR("Accepted"),
+    [203] = STR("Non-Authoritative Information"),
+    [204] = STR("No Content"),
+    [205] = STR("Reset Content"),
+    [206] = STR("Partial Content"),
+    [207] = STR("Multi-Status"),
+    [208] = STR("Already Reported"),
+    [226] = STR("IM Used"),
+    [300] = STR("Multiple Choices"),
+    [301] = STR("Moved Permanently"),
+    [302] = STR("Found"),
+    [303] = STR("See Other"),
+    [304] = STR("Not Modified"),
+    [305] = STR("Use Proxy"),
+    [307] = STR("Temporary Redirect"),
+    [308] = STR("Permanent Redirect"),
+    [400] = STR("Bad Request"),
+    [401] = STR("Unauthorized"),
+    [402] = STR("Payment Required"),
+    [403] = STR("Forbidden"),
+    [404] = STR("Not Found"),
+    [405] = STR("Method Not Allowed"),
+    [406] = STR("Not Acceptable"),
+    [407] = STR("Proxy Authentication Required"),
+    [408] = STR("Request Timeout"),
+    [409] = STR("Conflict"),
+    [410] = STR("Gone"),
+    [411] = STR("Length Required"),
+    [412] = STR("Precondition Failed"),
+    [413] = STR("Content Too Large"),
+    [414] = STR("URI Too Long"),
+    [415] = STR("Unsupported Media Type"),
+    [416] = STR("Range Not Satisfiable"),
+    [417] = STR("Expectation Failed"),
+    [421] = STR("Misdirected Request"),
+    [422] = STR("Unprocessable Content"),
+    [423] = STR("Locked"),
+    [424] = STR("Failed Dependency"),
+    [425] = STR("Too Early"),
+    [426] = STR("Upgrade Required"),
+    [428] = STR("Precondition Required"),
+    [429] = STR("Too Many Requests"),
+    [431] = STR("Request Header Fields Too Large"),
+    [451] = STR("Unavailable For Legal Reasons"),
+    [500] = STR("Internal Server Error"),
+    [501] = STR("Not Implemented"),
+    [502] = STR("Bad Gateway"),
+    [503] = STR("Service Unavailable"),
+    [504] = STR("Gateway Timeout"),
+    [505] = STR("HTTP Version Not Supported"),
+    [506] = STR("Variant Also Negotiates"),
+    [507] = STR("Insufficient Storage"),
+    [508] = STR("Loop Detected"),
+    [511] = STR("Network Authentication Required"),
+};
+
 struct str status_reason(unsigned status)
 {
-    switch (status) {
-    case 100:
-        return STR("Continue");
-    case 101:
-        return STR("Switching Protocols");
-    case 102:
-        return STR("Processing");
-    case 103:
-        return STR("Early Hints");
-    case 200:
-        return STR("OK");
-    case 201:
-        return STR("Created");
-    case 202:
-        return STR("Accepted");
-    case 203:
-        return STR("Non-Authoritative Information");
-    case 204:
-        return STR("No Content");
-    case 205:
-        return STR("Reset Content");
-    case 206:
-        return STR("Partial Content");
-    case 207:
-        return STR("Multi-Status");
-    case 208:
-        return STR("Already Reported");
-    case 226:
-        return STR("IM Used");
-    case 300:
-        return STR("Multiple Choices");
-    case 301:
-        return STR("Moved Permanently");
-    case 302:
-        return STR("Found");
-    case 303:
-        return STR("See Other");
-    case 304:
-        return STR("Not Modified");
-    case 305:
-        return STR("Use Proxy");
-    case 307:
-        return STR("Temporary Redirect");
-    case 308:
-        return STR("Permanent Redirect");
-    case 400:
-        return STR("Bad Request");
-    case 401:
-        return STR("Unauthorized");
-    case 402:
-        return STR("Payment Required");
-    case 403:
-        return STR("Forbidden");
-    case 404:
-        return STR("Not Found");
-    case 405:
-        return STR("Method Not Allowed");
-    case 406:
-        return STR("Not Acceptable");
-    case 407:
-        return STR("Proxy Authentication Required");
-    case 408:
-        return STR("Request Timeout");
-    case 409:
-        return STR("Conflict");
-    case 410:
-        return STR("Gone");
-    case 411:
-        return STR("Length Required");
-    case 412:
-        return STR("Precondition Failed");
-    case 413:
-        return STR("Content Too Large");
-    case 414:
-        return STR("URI Too Long");
-    case 415:
-        return STR("Unsupported Media Type");
-    case 416:
-        return STR("Range Not Satisfiable");
-    case 417:
-        return STR("Expectation Failed");
-    case 421:
-        return STR("Misdirected Request");
-    case 422:
-        return STR("Unprocessable Content");
-    case 423:
-        return STR("Locked");
-    case 424:
-        return STR("Failed Dependency");
-    case 425:
-        return STR("Too Early");
-    case 426:
-        return STR("Upgrade Required");
-    case 428:
-        return STR("Precondition Required");
-    case 429:
-        return STR("Too Many Requests");
-    case 431:
-        return STR("Request Header Fields Too Large");
-    case 451:
-        return STR("Unavailable For Legal Reasons");
-    case 500:
-        return STR("Internal Server Error");
-    case 501:
-        return STR("Not Implemented");
-    case 502:
-        return STR("Bad Gateway");
-    case 503:
-        return STR("Service Unavailable");
-    case 504:
-        return STR("Gateway Timeout");
-    case 505:
-        return STR("HTTP Version Not Supported");
-    case 506:
-        return STR("Variant Also Negotiates");
-    case 507:
-        return STR("Insufficient Storage");
-    case 508:
-        return STR("Loop Detected");
-    case 511:
-        return STR("Network Authentication Required");
-    default:
+    if (status >= sizeof(reasons) / sizeof(*reasons) || !reasons[status].len)
         return STR("");
-    }
+    return reasons[status];
 }

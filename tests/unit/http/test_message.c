@@ -1,4 +1,5 @@
 /* test_message.c - names of fields and methods, and what they stand for. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,14 +176,24 @@ static void fields_are_found_by_name(void **state)
 
 static void statuses_have_reasons(void **state)
 {
+    unsigned phrases = 0;
     (void)state;
 
+    for (unsigned status = 0; status < 1000; status++)
+        phrases += status_reason(status).len > 0;
+    assert_int_equal(phrases, 60);
+    assert_true(str_is(status_reason(100), "Continue"));
     assert_true(str_is(status_reason(200), "OK"));
+    assert_true(str_is(status_reason(226), "IM Used"));
+    assert_true(str_is(status_reason(304), "Not Modified"));
     assert_true(str_is(status_reason(413), "Content Too Large"));
     assert_true(str_is(status_reason(429), "Too Many Requests"));
     assert_true(str_is(status_reason(504), "Gateway Timeout"));
-    assert_int_equal(status_reason(299).len, 0);
-    assert_int_equal(status_reason(0).len, 0);
+    assert_true(str_is(status_reason(511), "Network Authentication Required"));
+    assert_true(str_is(status_reason(0), ""));
+    assert_true(str_is(status_reason(299), ""));
+    assert_true(str_is(status_reason(512), ""));
+    assert_true(str_is(status_reason(UINT_MAX), ""));
 }
 
 int main(void)
