@@ -1,4 +1,4 @@
-/* settings.h - tollgate.yaml as structs; the tables are in settings_fields.c.
+/* settings.h - tollgate.yaml as structs; the tables begin in settings_fields.c.
  *
  * Text and lists live in the arena that settings_read() was given.
  */

@@ -4,11 +4,11 @@
 #include <ifaddrs.h>
 #include <pthread.h>
 
+#include "base/conf_units.h"
 #include "base/log.h"
 #include "format/uri.h"
 #include "net/address_class.h"
 
-#define SECOND 1000ull
 #define AT(member) offsetof(struct outbound_conf, member)
 
 const struct conf_field outbound_fields[] = {

@@ -2,12 +2,8 @@
  * and gateway.api_keys. */
 #include "gateway/credential/credential_conf.h"
 
+#include "base/conf_units.h"
 #include "jose/jws.h"
-
-#define SECOND 1000ull
-#define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
 
 #define AT(member) offsetof(struct issuer_conf, member)
 

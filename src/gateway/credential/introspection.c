@@ -3,14 +3,12 @@
 
 #include <stdatomic.h>
 
+#include "base/conf_units.h"
 #include "base/log.h"
 #include "format/openapi.h"
 #include "format/uri.h"
 #include "jose/b64.h"
 
-#define SECOND 1000ull
-#define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
 #define AT(member) offsetof(struct introspection_conf, member)
 
 enum { SECRET_MAX = 4096 };
