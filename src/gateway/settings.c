@@ -451,6 +451,18 @@ static void check_apis(const struct reader *r, const struct gateway_conf *g)
     }
 }
 
+/* The name and the value of a field, in the section where. */
+static void check_field(const struct reader *r, const char *where,
+                        struct str name, struct str value)
+{
+    if (name.len && !all_of(name, H1_TOKEN))
+        complain(r, arena_printf(r->a, "%s.name", where).p,
+                 "must be the name of a field, got \"%.*s\"", STR_ARG(name));
+    if (value.len && !all_of(value, H1_VALUE))
+        complain(r, arena_printf(r->a, "%s.value", where).p,
+                 "has bytes that a field cannot hold");
+}
+
 static void check_reply_headers(const struct reader *r,
                                 const struct conf_list *list)
 {
@@ -467,13 +479,7 @@ static void check_reply_headers(const struct reader *r,
         const char *name =
             arena_printf(r->a, "gateway.reply_headers[%zu]", i).p;
 
-        if (h[i].name.len && !all_of(h[i].name, H1_TOKEN))
-            complain(r, arena_printf(r->a, "%s.name", name).p,
-                     "must be the name of a field, got \"%.*s\"",
-                     STR_ARG(h[i].name));
-        if (h[i].value.len && !all_of(h[i].value, H1_VALUE))
-            complain(r, arena_printf(r->a, "%s.value", name).p,
-                     "has bytes that a field cannot hold");
+        check_field(r, name, h[i].name, h[i].value);
         if (h[i].preserve && h[i].value.len)
             complain(r, arena_printf(r->a, "%s.preserve", name).p,
                      "stands beside a value; take one of them out");
@@ -586,18 +592,9 @@ static void check_tracing(const struct reader *r, const struct otlp_conf *c)
         complain(r, "gateway.tracing.collector",
                  "must be a URL such as http://127.0.0.1:4318, got \"%.*s\"",
                  STR_ARG(c->url));
-    for (size_t i = 0; i < c->headers.count; i++) {
-        const char *name =
-            arena_printf(r->a, "gateway.tracing.headers[%zu]", i).p;
-
-        if (h[i].name.len && !all_of(h[i].name, H1_TOKEN))
-            complain(r, arena_printf(r->a, "%s.name", name).p,
-                     "must be the name of a field, got \"%.*s\"",
-                     STR_ARG(h[i].name));
-        if (h[i].value.len && !all_of(h[i].value, H1_VALUE))
-            complain(r, arena_printf(r->a, "%s.value", name).p,
-                     "has bytes that a field cannot hold");
-    }
+    for (size_t i = 0; i < c->headers.count; i++)
+        check_field(r, arena_printf(r->a, "gateway.tracing.headers[%zu]", i).p,
+                    h[i].name, h[i].value);
     for (size_t i = 0; i < c->resource.count; i++) {
         struct str item = c->resource.items[i];
 
