@@ -202,7 +202,7 @@ struct metrics_view {
 
 struct metrics_walk {
     const struct metrics_view *view;
-    size_t family, at; /* where it goes on */
+    size_t subject, family, at; /* where it goes on */
 };
 bool metrics_more(struct metrics_walk *w, struct buf *b);
 
