@@ -21,6 +21,14 @@ uint64_t clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_mono_ns(void)
+{
+    struct timespec t;
+
+    must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 uint64_t clock_wall_us(void)
 {
     return read_us(CLOCK_REALTIME);

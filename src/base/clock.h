@@ -11,6 +11,8 @@
 
 /* Monotonic microseconds; never goes back, unrelated to the wall. */
 uint64_t clock_mono_us(void);
+/* The same clock in nanoseconds, for what takes less than one. */
+uint64_t clock_mono_ns(void);
 /* Microseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_us(void);
 /* Cryptographic bytes; ends the process when the kernel has none. */

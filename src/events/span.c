@@ -69,10 +69,10 @@ static void put_i64(struct out *o, int64_t n)
         o->e = buf_printf(o->b, "\"%" PRId64 "\"", n);
 }
 
-static void put_time(struct out *o, uint64_t us)
+static void put_time(struct out *o, uint64_t ns)
 {
     if (!o->e)
-        o->e = buf_printf(o->b, "\"%" PRIu64 "000\"", us);
+        o->e = buf_printf(o->b, "\"%" PRIu64 "\"", ns);
 }
 
 static void put_attribute(struct out *o, const struct span_attribute *a)
@@ -146,9 +146,9 @@ enum err span_write(struct buf *b, const struct span *s)
     PUT(&o, ",\"kind\":");
     put_u64(&o, s->kind);
     PUT(&o, ",\"startTimeUnixNano\":");
-    put_time(&o, s->start_us);
+    put_time(&o, s->start_ns);
     PUT(&o, ",\"endTimeUnixNano\":");
-    put_time(&o, s->end_us > s->start_us ? s->end_us : s->start_us);
+    put_time(&o, s->end_ns > s->start_ns ? s->end_ns : s->start_ns);
     PUT(&o, ",\"attributes\":[");
     for (uint32_t i = 0; i < s->count; i++) {
         if (i)

@@ -32,7 +32,7 @@ struct span {
     struct str state;                    /* tracestate */
     struct str name;
     enum span_kind kind;
-    uint64_t start_us, end_us; /* since 1970 */
+    uint64_t start_ns, end_ns; /* since 1970 */
     bool failed;
     struct str why; /* for people, when it failed */
     struct span_attribute attributes[SPAN_ATTRIBUTES];

@@ -141,6 +141,8 @@ void exchange_refuse(struct exchange *x, const struct refusal *r)
     struct str type, body;
 
     x->refusal = r;
+    if (x->trace)
+        tracing_refused(x);
     note_refusal(x, r);
     exchange_last_fields(x);
     if (x->s.reply_started) {
@@ -488,6 +490,8 @@ static void on_request(struct http_stream *s)
     forwarding_client(x, x->worker->snapshot->trusted_proxies);
     if (x->worker->snapshot->tracing)
         tracing_begin(x);
+    if (x->worker->untimed-- == 0)
+        tracing_time(x);
     refused = read_target(x);
     if (refused) {
         exchange_refuse(x, refused);

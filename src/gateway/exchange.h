@@ -72,7 +72,7 @@ struct exchange {
     const struct refusal *refusal;
     struct str refusal_more;     /* members of the refusal's body */
     struct limits_run *limits;   /* what it took; or NULL */
-    struct trace *trace;         /* of a sampled call; or NULL */
+    struct trace *trace;         /* of one sampled or timed; or NULL */
     struct auth_run *auth;       /* its credentials, while and after checking */
     const struct caller *caller; /* NULL: anybody */
     bool explain_answer;         /* the caller may see the explanation */

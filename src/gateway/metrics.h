@@ -22,6 +22,7 @@
 #define METRICS_CHUNK 64     /* series whose cells are allocated together */
 #define METRICS_CHUNKS ((METRICS_SERIES + METRICS_CHUNK) / METRICS_CHUNK)
 #define METRICS_BOUNDS 15 /* of the latency histogram, without +Inf */
+#define METRICS_TIMES 23  /* likewise, of the phases' */
 #define METRICS_CLASSES 6 /* 0: no reply was begun; 1xx … 5xx */
 
 /* What one thread counted of one series. Buckets are not cumulative here. */
@@ -33,6 +34,23 @@ struct metrics_cell {
 
 struct metrics_chunk {
     struct metrics_cell cells[METRICS_CHUNK];
+};
+
+/* Where the time of a call goes. */
+enum metrics_phase {
+    PHASE_REQUEST_BODY, /* until its last byte was here */
+    PHASE_AUTHENTICATION,
+    PHASE_LIMITS,
+    PHASE_POLICIES,      /* the other steps of the chain */
+    PHASE_BACKEND,       /* until it replied or failed; all tries */
+    PHASE_RESPONSE_BODY, /* from the reply's head to the end */
+    METRICS_PHASES,
+};
+
+/* What one thread counted of one phase. */
+struct metrics_times {
+    _Atomic uint64_t buckets[METRICS_TIMES + 1];
+    _Atomic uint64_t sum_ns;
 };
 
 struct metrics_thread {
@@ -59,6 +77,7 @@ struct metrics_thread {
     _Atomic uint64_t breaker_opened;
     _Atomic uint64_t suspended;
 
+    struct metrics_times phases[METRICS_PHASES]; /* of calls that are timed */
     _Atomic(struct metrics_chunk *) chunks[METRICS_CHUNKS];
     struct metrics_thread *next;
 };
@@ -117,6 +136,12 @@ static inline void metrics_record(struct metrics_thread *t, uint32_t series,
     metrics_add(&cell->bytes_in, bytes_in);
     metrics_add(&cell->bytes_out, bytes_out);
 }
+
+/* A call that was timed had that phase. */
+void metrics_phase(struct metrics_thread *t, enum metrics_phase phase,
+                   uint64_t ns);
+/* "request_body" */
+const char *metrics_phase_name(enum metrics_phase phase);
 
 struct metrics_loop {
     uint64_t connections; /* of clients, open now */

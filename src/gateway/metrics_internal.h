@@ -9,6 +9,7 @@
  *   metrics_clients.c    connections of clients, and their calls by operation
  *   metrics_backends.c   endpoints and connections to them
  *   metrics_access.c     issuers, keys, and who may not pass
+ *   metrics_phases.c     where the time of calls goes
  *   metrics_export.c     events and spans
  */
 #ifndef TG_GATEWAY_METRICS_INTERNAL_H
@@ -55,14 +56,16 @@ extern const struct metrics_subject metrics_process;
 extern const struct metrics_subject metrics_clients;
 extern const struct metrics_subject metrics_backends;
 extern const struct metrics_subject metrics_access;
+extern const struct metrics_subject metrics_phases;
 extern const struct metrics_subject metrics_export;
 
 /* ---- writing ---- */
 
 void metrics_put_z(struct metrics_out *o, const char *z);
 void metrics_put_u64(struct metrics_out *o, uint64_t n);
-/* Microseconds as seconds, exactly. */
+/* Microseconds, or nanoseconds, as seconds, exactly. */
 void metrics_put_us(struct metrics_out *o, uint64_t us);
+void metrics_put_ns(struct metrics_out *o, uint64_t ns);
 /* name="value", with at most max bytes between the quotes. */
 void metrics_put_label(struct metrics_out *o, const char *name,
                        struct str value, size_t max);

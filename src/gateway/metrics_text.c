@@ -9,7 +9,7 @@
 /* Clients last: of their operations there may be 10,000. */
 static const struct metrics_subject *const subjects[] = {
     &metrics_process, &metrics_backends, &metrics_access,
-    &metrics_export,  &metrics_clients,
+    &metrics_phases,  &metrics_export,   &metrics_clients,
 };
 
 enum { SUBJECTS = sizeof(subjects) / sizeof(*subjects) };
@@ -38,14 +38,26 @@ void metrics_put_u64(struct metrics_out *o, uint64_t n)
     put(o, p, (size_t)(digits + sizeof(digits) - p));
 }
 
+/* n of so many in one, with so many digits. */
+static void put_fraction(struct metrics_out *o, uint64_t n, uint64_t one,
+                         size_t digits)
+{
+    char fraction[10] = ".";
+
+    metrics_put_u64(o, n / one);
+    for (size_t i = digits; i; i--, n /= 10)
+        fraction[i] = (char)('0' + n % 10);
+    put(o, fraction, 1 + digits);
+}
+
 void metrics_put_us(struct metrics_out *o, uint64_t us)
 {
-    char fraction[7] = ".000000";
+    put_fraction(o, us, 1000000, 6);
+}
 
-    metrics_put_u64(o, us / 1000000);
-    for (size_t i = 6; i; i--, us /= 10)
-        fraction[i] = (char)('0' + us % 10);
-    put(o, fraction, sizeof(fraction));
+void metrics_put_ns(struct metrics_out *o, uint64_t ns)
+{
+    put_fraction(o, ns, 1000000000, 9);
 }
 
 /* A value between the quotes of a label, at most max bytes of it. */

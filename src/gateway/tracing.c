@@ -1,7 +1,8 @@
 /* tracing.c - what is noted of a call while it runs; see tracing.h.
  *
  * Times are read from the clock, not the loop's of a turn: they are wanted
- * only of calls that are sampled, and steps of one turn are to have a length.
+ * only of calls that are sampled or timed, and steps of one turn are to have a
+ * length.
  */
 #include "gateway/tracing.h"
 
@@ -97,8 +98,9 @@ static void record(struct exchange *x, const struct trace_context *c,
     struct trace *t = x->trace = arena_alloc(x->s.arena, sizeof(*t));
     struct trace_state state = { .len = 0 };
 
+    t->sampled = true;
     t->context = *c;
-    t->wall_us = clock_wall_us() - clock_mono_us();
+    t->wall_ns = clock_wall_us() * 1000 - clock_mono_ns();
     if (goes_on) {
         memcpy(t->parent, c->span_id, sizeof(t->parent));
         t->has_parent = true;
@@ -134,66 +136,77 @@ void tracing_begin(struct exchange *x)
     exchange_set_request_field(x, STR("traceparent"), parent_text(x, &c));
 }
 
-/* ---- steps ---- */
-
-/* Steps that follow each other under one name are one span. */
-static const char *phase_of(const struct policy *p)
+void tracing_time(struct exchange *x)
 {
-    if (p == &policy_authenticate)
-        return "authentication";
-    if (p == &policy_limits)
-        return "limits";
-    return "policies";
+    x->worker->untimed = TRACE_TIMED - 1;
+    if (!x->trace)
+        x->trace = arena_alloc(x->s.arena, sizeof(*x->trace));
 }
 
+/* ---- steps ---- */
+
+static enum metrics_phase phase_of(const struct policy *p)
+{
+    if (p == &policy_authenticate)
+        return PHASE_AUTHENTICATION;
+    if (p == &policy_limits)
+        return PHASE_LIMITS;
+    return PHASE_POLICIES;
+}
+
+/* The step that runs; NULL: none. */
+static struct trace_phase *running(struct trace *t)
+{
+    struct trace_phase *last =
+        t->phase_count ? &t->phases[t->phase_count - 1] : NULL;
+
+    return last && !last->end_ns ? last : NULL;
+}
+
+/* Steps of one kind that follow each other are one phase. */
 void tracing_step(struct exchange *x, const struct policy *policy)
 {
     struct trace *t = x->trace;
-    struct trace_phase *last =
-        t->phase_count ? &t->phases[t->phase_count - 1] : NULL;
-    const char *name = policy ? phase_of(policy) : NULL;
+    struct trace_phase *last = running(t);
     uint64_t now;
 
-    if (last && !last->end_us && last->name == name)
+    if (last && policy && last->is == phase_of(policy))
         return;
-    now = clock_mono_us();
-    if (last && !last->end_us)
-        last->end_us = now;
-    if (!name || t->phase_count == TRACE_PHASES)
+    now = clock_mono_ns();
+    if (last)
+        last->end_ns = now;
+    if (!policy || t->phase_count == TRACE_PHASES)
         return;
     t->phases[t->phase_count++] =
-        (struct trace_phase) { .name = name, .start_us = now };
+        (struct trace_phase) { .is = phase_of(policy), .start_ns = now };
+}
+
+void tracing_refused(struct exchange *x)
+{
+    struct trace_phase *last = running(x->trace);
+
+    if (!last)
+        return;
+    last->refused = true;
+    last->end_ns = clock_mono_ns();
 }
 
 void tracing_body_in(struct exchange *x)
 {
-    x->trace->body_in_us = clock_mono_us();
+    x->trace->body_in_ns = clock_mono_ns();
 }
 
 /* ---- tries ---- */
 
-static struct trace_try *present(struct exchange *x)
-{
-    struct trace *t = x->trace;
-
-    return t->try_count ? &t->tries[t->try_count - 1] : NULL;
-}
-
-void tracing_try(struct exchange *x)
+/* What is told of it. */
+static void describe(struct exchange *x, struct trace_try *y)
 {
     struct trace *t = x->trace;
     const struct member *m = &x->cluster->members[x->member];
     const struct endpoint *e = m->endpoint;
     struct trace_context c = t->context;
-    struct trace_try *y;
 
-    t->reply_us = 0;
-    if (t->try_count == TRACE_TRIES) {
-        present(x)->end_us = 0; /* the last one has the rest */
-        return;
-    }
-    y = &t->tries[t->try_count++];
-    *y = (struct trace_try) { .start_us = clock_mono_us(), .port = e->port };
+    y->port = e->port;
     set_random(x, y->id, sizeof(y->id));
     y->host = arena_copy(x->s.arena, e->host);
     y->url =
@@ -206,19 +219,35 @@ void tracing_try(struct exchange *x)
     t->field->value = parent_text(x, &c);
 }
 
+void tracing_try(struct exchange *x)
+{
+    struct trace *t = x->trace;
+    struct trace_try *y;
+
+    if (t->try_count == TRACE_TRIES) {
+        y = trace_present(t);
+        y->reply_ns = y->end_ns = 0; /* the last one has the rest */
+        return;
+    }
+    y = &t->tries[t->try_count++];
+    *y = (struct trace_try) { .start_ns = clock_mono_ns() };
+    if (t->sampled)
+        describe(x, y);
+}
+
 void tracing_reply(struct exchange *x, unsigned status)
 {
-    struct trace_try *y = present(x);
+    struct trace_try *y = trace_present(x->trace);
 
     if (!y)
         return;
     y->status = (uint16_t)status;
-    x->trace->reply_us = clock_mono_us();
+    y->reply_ns = clock_mono_ns();
 }
 
 void tracing_try_failed(struct exchange *x, const char *why)
 {
-    struct trace_try *y = present(x);
+    struct trace_try *y = trace_present(x->trace);
 
     if (y && !y->error)
         y->error = why;
@@ -226,8 +255,68 @@ void tracing_try_failed(struct exchange *x, const char *why)
 
 void tracing_try_over(struct exchange *x)
 {
-    struct trace_try *y = present(x);
+    struct trace_try *y = trace_present(x->trace);
 
-    if (y && !y->end_us)
-        y->end_us = clock_mono_us();
+    if (y && !y->end_ns)
+        y->end_ns = clock_mono_ns();
+}
+
+/* ---- the end ---- */
+
+struct times {
+    uint64_t end_ns; /* of the call */
+    uint64_t sums[METRICS_PHASES];
+    bool had[METRICS_PHASES];
+};
+
+/* end_ns 0: it went on until the call ended. */
+static void add(struct times *times, enum metrics_phase phase,
+                uint64_t start_ns, uint64_t end_ns)
+{
+    if (!end_ns)
+        end_ns = times->end_ns;
+    times->had[phase] = true;
+    if (end_ns > start_ns)
+        times->sums[phase] += end_ns - start_ns;
+}
+
+static void add_bodies(struct exchange *x, struct times *times)
+{
+    const struct trace_try *y = trace_present(x->trace);
+
+    if (x->tunnel)
+        return;
+    if (x->s.body_in)
+        add(times, PHASE_REQUEST_BODY, x->s.start_us * 1000,
+            x->trace->body_in_ns);
+    if (x->s.body_out && y && y->reply_ns)
+        add(times, PHASE_RESPONSE_BODY, y->reply_ns, 0);
+}
+
+/* A phase a call had twice, or a backend it tried twice, counts once. */
+static void count_times(struct exchange *x, uint64_t end_ns)
+{
+    const struct trace *t = x->trace;
+    struct times times = { .end_ns = end_ns };
+
+    for (uint32_t i = 0; i < t->phase_count; i++)
+        add(&times, t->phases[i].is, t->phases[i].start_ns,
+            t->phases[i].end_ns);
+    for (uint32_t i = 0; i < t->try_count; i++)
+        add(&times, PHASE_BACKEND, t->tries[i].start_ns,
+            t->tries[i].reply_ns ? t->tries[i].reply_ns : t->tries[i].end_ns);
+    add_bodies(x, &times);
+    for (size_t i = 0; i < METRICS_PHASES; i++)
+        if (times.had[i])
+            metrics_phase(x->worker->metrics, (enum metrics_phase)i,
+                          times.sums[i]);
+}
+
+void tracing_end(struct exchange *x)
+{
+    uint64_t end_ns = clock_mono_ns();
+
+    count_times(x, end_ns);
+    if (x->trace->sampled)
+        tracing_tell(x, end_ns);
 }

@@ -13,7 +13,9 @@
  *                                  id is what the backend is told
  *     response body, tunnel        from the reply's head to the end
  *
- * The other calls pay a branch where these functions are called.
+ * One call in TRACE_TIMED has x->trace for its times alone, which go to the
+ * metrics, as those of sampled calls do. The other calls pay a branch where
+ * these functions are called.
  *
  * Threads: a worker's own.
  */
@@ -26,13 +28,20 @@
  * that are not traced. */
 #define TRACED __attribute__((cold, noinline))
 
+enum { TRACE_TIMED = 64 };
+
 /* A request has come. Only when snapshot->tracing is there. */
 TRACED void tracing_begin(struct exchange *x);
+
+/* Now and then: this call is timed, whether it is sampled or not. */
+TRACED void tracing_time(struct exchange *x);
 
 /* All of these only with x->trace. */
 
 /* The chain goes on with this step; NULL: it is over. */
 TRACED void tracing_step(struct exchange *x, const struct policy *policy);
+/* The present step has refused it. */
+TRACED void tracing_refused(struct exchange *x);
 /* The request is whole. */
 TRACED void tracing_body_in(struct exchange *x);
 /* x->endpoint was chosen. */
@@ -41,7 +50,7 @@ TRACED void tracing_try(struct exchange *x);
 TRACED void tracing_reply(struct exchange *x, unsigned status);
 TRACED void tracing_try_failed(struct exchange *x, const char *why);
 TRACED void tracing_try_over(struct exchange *x);
-/* The call has ended: hands its spans over. */
+/* The call has ended: counts its times, hands its spans over. */
 TRACED void tracing_end(struct exchange *x);
 
 #endif

@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "events/span.h"
 #include "events/span_queue.h"
 #include "format/uri.h"
@@ -19,17 +18,17 @@ struct telling {
     const struct trace *t;
     struct buf b;
     uint32_t spans;
-    uint64_t end_us;
+    uint64_t end_ns;
 };
 
-static struct span new_span(const struct telling *to, uint64_t start_us,
-                            uint64_t end_us)
+static struct span new_span(const struct telling *to, uint64_t start_ns,
+                            uint64_t end_ns)
 {
     return (struct span) {
         .state = to->t->state,
         .kind = SPAN_INTERNAL,
-        .start_us = to->t->wall_us + start_us,
-        .end_us = to->t->wall_us + (end_us ? end_us : to->end_us),
+        .start_ns = to->t->wall_ns + start_ns,
+        .end_ns = to->t->wall_ns + (end_ns ? end_ns : to->end_ns),
     };
 }
 
@@ -172,7 +171,7 @@ static void add_outcome(struct telling *to, struct span *s)
 static void tell_call(struct telling *to)
 {
     const struct trace *t = to->t;
-    struct span s = new_span(to, to->x->s.start_us, to->end_us);
+    struct span s = new_span(to, to->x->s.start_us * 1000, to->end_ns);
 
     s.kind = SPAN_SERVER;
     s.context = &t->context;
@@ -200,13 +199,12 @@ static struct str last_reason(const struct exchange *x)
         (enum explain_reason)e->records[explain_count(e) - 1].reason));
 }
 
-/* The step that a refusal came from was never over. */
 static void tell_phase(struct telling *to, const struct trace_phase *p)
 {
-    struct span s = new_span(to, p->start_us, p->end_us);
+    struct span s = new_span(to, p->start_ns, p->end_ns);
 
-    s.name = str_z(p->name);
-    if (!p->end_us && to->x->refusal) {
+    s.name = str_z(metrics_phase_name(p->is));
+    if (p->refused) {
         s.failed = true;
         s.why = last_reason(to->x);
         span_text(&s, "error.type", s.why);
@@ -216,7 +214,7 @@ static void tell_phase(struct telling *to, const struct trace_phase *p)
 
 static void tell_try(struct telling *to, const struct trace_try *y)
 {
-    struct span s = new_span(to, y->start_us, y->end_us);
+    struct span s = new_span(to, y->start_ns, y->end_ns);
 
     s.kind = SPAN_CLIENT;
     s.name = to->x->s.request.method == METHOD_OTHER
@@ -246,26 +244,27 @@ static void tell_bodies(struct telling *to)
 {
     const struct exchange *x = to->x;
     const struct trace *t = to->t;
+    const struct trace_try *y = trace_present(x->trace);
     struct span s;
 
     if (x->s.body_in && !x->tunnel) {
-        s = new_span(to, x->s.start_us, t->body_in_us);
+        s = new_span(to, x->s.start_us * 1000, t->body_in_ns);
         s.name = STR("request body");
         span_number(&s, "http.request.body.size", (int64_t)x->s.body_in);
         tell_inner(to, &s);
     }
-    if (t->reply_us && (x->s.body_out || x->tunnel)) {
-        s = new_span(to, t->reply_us, to->end_us);
+    if (y && y->reply_ns && (x->s.body_out || x->tunnel)) {
+        s = new_span(to, y->reply_ns, to->end_ns);
         s.name = x->tunnel ? STR("tunnel") : STR("response body");
         span_number(&s, "http.response.body.size", (int64_t)x->s.body_out);
         tell_inner(to, &s);
     }
 }
 
-void tracing_end(struct exchange *x)
+void tracing_tell(struct exchange *x, uint64_t end_ns)
 {
     struct span_queue *q = x->worker->spans;
-    struct telling to = { .x = x, .t = x->trace, .end_us = clock_mono_us() };
+    struct telling to = { .x = x, .t = x->trace, .end_ns = end_ns };
 
     if (!q)
         return; /* switched off since */

@@ -55,7 +55,8 @@ struct worker {
     struct fetcher *fetcher; /* made when first needed, as the next */
     struct introspector *introspector;
     struct arena *refusal; /* text of the last request nobody could read */
-    int spare_fd; /* given up to accept and close when there is no other */
+    uint32_t untimed; /* calls until the next one that is timed: tracing.h */
+    int spare_fd;     /* given up to accept and close when there is no other */
     uint32_t unmatched_series;
     bool has_unmatched_series;
     struct worker_socket *sockets;

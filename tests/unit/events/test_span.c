@@ -56,8 +56,8 @@ static void a_span_has_the_form_of_otlp(void **state)
     struct span s = { .context = &context,
                       .name = STR("GET /pets/{id}"),
                       .kind = SPAN_SERVER,
-                      .start_us = 1795780586418577,
-                      .end_us = 1795780586429606 };
+                      .start_ns = 1795780586418577042,
+                      .end_ns = 1795780586429606001 };
     (void)state;
 
     span_text(&s, "url.path", STR("/pets/7"));
@@ -68,8 +68,8 @@ static void a_span_has_the_form_of_otlp(void **state)
         "{\"traceId\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
         "\"spanId\":\"00f067aa0ba902b7\",\"flags\":257,"
         "\"name\":\"GET /pets/{id}\",\"kind\":2,"
-        "\"startTimeUnixNano\":\"1795780586418577000\","
-        "\"endTimeUnixNano\":\"1795780586429606000\",\"attributes\":["
+        "\"startTimeUnixNano\":\"1795780586418577042\","
+        "\"endTimeUnixNano\":\"1795780586429606001\",\"attributes\":["
         "{\"key\":\"url.path\",\"value\":{\"stringValue\":\"/pets/7\"}},"
         "{\"key\":\"http.response.status_code\",\"value\":{\"intValue\":"
         "\"200\"}}],\"status\":{}}");
@@ -85,8 +85,8 @@ static void a_child_names_its_parent_and_what_failed(void **state)
                       .state = STR("a=1"),
                       .name = STR("GET"),
                       .kind = SPAN_CLIENT,
-                      .start_us = 5,
-                      .end_us = 4,
+                      .start_ns = 5,
+                      .end_ns = 4,
                       .failed = true,
                       .why = STR("no \"answer\"") };
     (void)state;
@@ -97,7 +97,7 @@ static void a_child_names_its_parent_and_what_failed(void **state)
         "\"spanId\":\"00f067aa0ba902b7\",\"traceState\":\"a=1\","
         "\"parentSpanId\":\"0102030405060708\",\"flags\":769,"
         "\"name\":\"GET\",\"kind\":3,"
-        "\"startTimeUnixNano\":\"5000\",\"endTimeUnixNano\":\"5000\","
+        "\"startTimeUnixNano\":\"5\",\"endTimeUnixNano\":\"5\","
         "\"attributes\":[],\"links\":[{\"traceId\":"
         "\"4bf92f3577b34da6a3ce929d0e0e4736\",\"spanId\":"
         "\"00f067aa0ba902b7\",\"flags\":769}],"

@@ -185,6 +185,33 @@ static void counters_of_all_threads_are_added_up(void **state)
     assert_shows(&no_view, "tollgate_connections_refused_total 0\n");
 }
 
+static void times_of_phases_are_added_up(void **state)
+{
+    struct metrics_thread *a = metrics_thread_new();
+    struct metrics_thread *b = metrics_thread_new();
+    (void)state;
+
+    metrics_phase(a, PHASE_BACKEND, 2500);
+    metrics_phase(b, PHASE_BACKEND, 2501);
+    metrics_phase(b, PHASE_BACKEND, 40000000000);
+    metrics_phase(b, PHASE_LIMITS, 0);
+
+#define PHASE "tollgate_phase_duration_seconds_"
+    assert_shows(&no_view,
+                 PHASE "bucket{phase=\"backend\",le=\"0.000001\"} 0\n");
+    assert_shows(&no_view,
+                 PHASE "bucket{phase=\"backend\",le=\"0.0000025\"} 1\n");
+    assert_shows(&no_view,
+                 PHASE "bucket{phase=\"backend\",le=\"0.000005\"} 2\n");
+    assert_shows(&no_view, PHASE "bucket{phase=\"backend\",le=\"30\"} 2\n");
+    assert_shows(&no_view, PHASE "bucket{phase=\"backend\",le=\"+Inf\"} 3\n");
+    assert_shows(&no_view, PHASE "sum{phase=\"backend\"} 40.000005001\n");
+    assert_shows(&no_view, PHASE "count{phase=\"backend\"} 3\n");
+    assert_shows(&no_view,
+                 PHASE "bucket{phase=\"limits\",le=\"0.000001\"} 1\n");
+    assert_shows(&no_view, PHASE "count{phase=\"response_body\"} 0\n");
+}
+
 static void an_operation_nobody_called_is_not_shown(void **state)
 {
     (void)state;
@@ -390,6 +417,7 @@ int main(void)
         TEST(what_comes_after_the_ceiling_is_other),
         TEST(calls_of_all_threads_are_added_up),
         TEST(counters_of_all_threads_are_added_up),
+        TEST(times_of_phases_are_added_up),
         TEST(an_operation_nobody_called_is_not_shown),
         TEST(label_values_are_escaped),
         TEST(what_others_know_is_shown),
