@@ -56,7 +56,10 @@ enum err ledger_open(const char *folder, struct ledger **out)
 
     snprintf(path, sizeof(path), "%s/ledger", folder);
     l->fd = open(path, flags, 0600);
-    if (l->fd >= 0 && !ftruncate(l->fd, BYTES))
+    /* Not ftruncate(): on a full disk a store would be a signal. */
+    if (l->fd >= 0)
+        errno = posix_fallocate(l->fd, 0, BYTES);
+    if (l->fd >= 0 && !errno)
         p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
     if (p == MAP_FAILED) {
         int error = errno;

@@ -93,13 +93,16 @@ static uint64_t round_up(uint64_t bytes)
     return size;
 }
 
+/* The file's place on the disk is taken at once: a full disk is an error here
+ * and not a signal at a store later. */
 static enum err fill_file(struct ring_file *f, uint32_t count, uint64_t size)
 {
     struct file_head head = { 0, f->boot, count, (uint32_t)getpid(), size, 0 };
     enum err e;
 
-    if (ftruncate(f->fd, (off_t)(states_bytes(count) + count * size)) ||
-        flock(f->fd, LOCK_EX | LOCK_NB))
+    errno =
+        posix_fallocate(f->fd, 0, (off_t)(states_bytes(count) + count * size));
+    if (errno || flock(f->fd, LOCK_EX | LOCK_NB))
         return ERR_IO;
     e = map_file(f, count, size);
     if (e)

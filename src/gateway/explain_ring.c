@@ -21,6 +21,7 @@
 #define RECORD 0x43455258u
 
 enum { PAGE = 4096, SIZE_MIN = 64 * 1024, RECORD_MAX = 64 * 1024 };
+#define CHUNK (1024ull * 1024)
 
 struct ring_head {
     uint64_t magic, size;  /* of the data */
@@ -38,6 +39,9 @@ struct explain_ring {
     char *data;
     uint64_t size;
     size_t mapped;
+    int fd; /* -1: to read only */
+    /* The file has its place on the disk up to here. */
+    _Atomic uint64_t placed;
 };
 
 static uint64_t check_of(uint64_t position, struct str bytes)
@@ -60,6 +64,7 @@ static enum err map_file(int fd, size_t bytes, int protection,
     r->data = (char *)p + PAGE;
     r->size = bytes - PAGE;
     r->mapped = bytes;
+    r->fd = -1;
     *out = r;
     return ERR_OK;
 }
@@ -86,7 +91,7 @@ static int open_size(struct str path, uint64_t bytes)
 enum err explain_ring_open(struct str path, uint64_t bytes,
                            struct explain_ring **out)
 {
-    int fd;
+    int fd, error;
     enum err e = ERR_IO;
 
     bytes = bytes < SIZE_MIN ? SIZE_MIN : bytes;
@@ -94,16 +99,23 @@ enum err explain_ring_open(struct str path, uint64_t bytes,
     fd = open_size(path, bytes);
     if (fd < 0)
         return ERR_IO;
-    if (!ftruncate(fd, (off_t)bytes))
+    error = posix_fallocate(fd, 0, PAGE);
+    if (!error && !ftruncate(fd, (off_t)bytes))
         e = map_file(fd, bytes, PROT_READ | PROT_WRITE, out);
-    close(fd);
-    if (!e &&
-        ((*out)->head->magic != MAGIC || (*out)->head->size != (*out)->size)) {
+    if (e) {
+        error = error ? error : errno;
+        close(fd);
+        errno = error;
+        return e;
+    }
+    (*out)->fd = fd;
+    atomic_init(&(*out)->placed, PAGE);
+    if (((*out)->head->magic != MAGIC || (*out)->head->size != (*out)->size)) {
         (*out)->head->size = (*out)->size;
         atomic_store(&(*out)->head->next, 0);
         (*out)->head->magic = MAGIC;
     }
-    return e;
+    return ERR_OK;
 }
 
 enum err explain_ring_read(struct str path, struct explain_ring **out)
@@ -135,6 +147,8 @@ void explain_ring_close(struct explain_ring *r)
     if (!r)
         return;
     munmap(r->head, r->mapped);
+    if (r->fd >= 0)
+        close(r->fd);
     x_free(r);
 }
 
@@ -163,6 +177,25 @@ static uint64_t padded(uint64_t n)
     return (n + 7) & ~7ull;
 }
 
+/* Whether the file has its place on the disk for n bytes at this position: a
+ * store where a full disk has none would be a signal. Taken by the chunk, so
+ * that a gateway that explains little takes little. */
+static bool has_place(struct explain_ring *r, uint64_t position, uint64_t n)
+{
+    uint64_t end = PAGE + position % r->size + n, from;
+
+    end = end > r->mapped ? r->mapped : end;
+    while ((from = atomic_load_explicit(&r->placed, memory_order_acquire)) <
+           end) {
+        uint64_t to = from + CHUNK < r->mapped ? from + CHUNK : r->mapped;
+
+        if (posix_fallocate(r->fd, (off_t)from, (off_t)(to - from)))
+            return false;
+        atomic_compare_exchange_strong(&r->placed, &from, to);
+    }
+    return true;
+}
+
 void explain_ring_add(struct explain_ring *r, struct str record)
 {
     struct record_head h = { .mark = RECORD, .len = (uint32_t)record.len };
@@ -170,7 +203,13 @@ void explain_ring_add(struct explain_ring *r, struct str record)
 
     if (record.len > RECORD_MAX || all > r->size / 4)
         return;
-    h.position = atomic_fetch_add(&r->head->next, all);
+    /* No position is given out that has no place, so readers meet none. */
+    h.position = atomic_load(&r->head->next);
+    do {
+        if (!has_place(r, h.position, all))
+            return;
+    } while (!atomic_compare_exchange_weak(&r->head->next, &h.position,
+                                           h.position + all));
     h.check = check_of(h.position, record);
     copy_in(r, h.position, &h, sizeof(h));
     copy_in(r, h.position + sizeof(h), record.p, record.len);

@@ -2,7 +2,7 @@
  *
  * One file of a fixed size in the state folder, mapped by who writes it: the
  * threads of a gateway, and during an upgrade those of two. A writer takes
- * room by one atomic addition; the newest records take the place of the
+ * room by one atomic exchange; the newest records take the place of the
  * oldest. Each record says where it stands and has a checksum, so that a
  * reader passes over what is torn or half overwritten. The file outlives the
  * process; one of another layout is begun anew.
@@ -22,8 +22,8 @@ enum err explain_ring_open(struct str path, uint64_t bytes,
 enum err explain_ring_read(struct str path, struct explain_ring **out);
 void explain_ring_close(struct explain_ring *r); /* NULL is fine */
 
-/* Any thread, never waits. Records of more than a quarter of the ring are
- * dropped. */
+/* Any thread, never waits for another. Records of more than a quarter of the
+ * ring are dropped, and those that a full disk has no place for. */
 void explain_ring_add(struct explain_ring *r, struct str record);
 
 /* Newest first: begin with *at = UINT64_MAX; false at the end. The record is

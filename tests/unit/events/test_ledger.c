@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,6 +103,21 @@ static void what_finds_no_room_is_counted(void **state)
     out = ring_begin(r, &n);
     assert_non_null(out);
     assert_int_equal(n, made + 2); /* the gap tells of the lost one */
+    ring_file_close(f);
+}
+
+static void a_file_of_rings_has_its_place_on_the_disk(void **state)
+{
+    struct ring_file *f;
+    struct stat st;
+    char path[100];
+    (void)state;
+
+    assert_int_equal(ring_file_new(folder, 1, 2, 1 << 20, &f), ERR_OK);
+    snprintf(path, sizeof(path), "%s/ring-1", folder);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size > 2 << 20);
+    assert_true(st.st_blocks * 512 >= st.st_size);
     ring_file_close(f);
 }
 
@@ -465,6 +481,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(lines_come_out_as_they_went_in_over_the_ring_s_end),
         TEST(what_finds_no_room_is_counted),
+        TEST(a_file_of_rings_has_its_place_on_the_disk),
         TEST(batches_end_with_a_line),
         TEST(another_process_sees_who_lives_and_takes_what_is_left),
         TEST(a_damaged_file_is_refused),
