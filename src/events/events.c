@@ -2,6 +2,8 @@
 #include "events/events.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "events/writer.h"
+#include "format/uri.h"
 #include "http/server.h"
 
 enum { PAUSE_LEAST = 20, PAUSE_MOST = 1000, LOCK_MS = 100, TRIES = 100 };
@@ -185,6 +188,14 @@ enum err events_open(struct str state_dir, unsigned threads, uint64_t ring,
 
 /* Settings */
 
+static bool is_url(struct arena *a, struct str text)
+{
+    struct url url;
+
+    return !url_parse(a, text, &url) && url.host.len && !url.userinfo.p &&
+           (str_is(url.scheme, "http") || str_is(url.scheme, "https"));
+}
+
 enum err events_check(const struct events_conf *conf, struct str state_dir,
                       struct str file, struct problems *ps)
 {
@@ -194,11 +205,10 @@ enum err events_check(const struct events_conf *conf, struct str state_dir,
     enum err e = ERR_OK;
     struct stat st;
 
-    if (conf->to == EVENTS_HTTP && !str_starts(conf->url, STR("https://")) &&
-        !str_starts(conf->url, STR("http://"))) {
+    if (conf->to == EVENTS_HTTP && !is_url(a, conf->url)) {
         problem_error(ps, file, 0,
-                      "gateway.events.url: `to: http` needs an address that "
-                      "begins with https:// or http://");
+                      "gateway.events.url: `to: http` needs an address such as "
+                      "https://collector.example/events");
         e = ERR_INVALID;
     }
     if (conf->to == EVENTS_FILE && path.len >= 500) {
@@ -256,14 +266,35 @@ static void take_change(struct task *t)
     timer_set(e->loop, &e->tick, loop_now_ms(e->loop));
 }
 
+/* events_check() has made the same a moment ago; its files can be gone since.
+ * *out is NULL when the TLS of other outbound calls is to be used. */
+static enum err make_tls(const struct events_conf *conf, struct str file,
+                         struct tls_context **out)
+{
+    struct arena *a = arena_new();
+    struct problems ps;
+    enum err e = ERR_OK;
+
+    problems_init(&ps, a);
+    *out = NULL;
+    if (conf->to == EVENTS_HTTP && outbound_tls_given(&conf->tls))
+        e = outbound_tls_new(&conf->tls, file, &ps, out);
+    arena_free(a);
+    return e;
+}
+
 void events_use(struct events *e, const struct events_conf *conf,
                 struct outbound *outbound, struct str file)
 {
-    struct change *c = x_new(sizeof(*c));
-    struct arena *a = arena_new();
-    struct problems ps;
+    struct tls_context *tls;
+    struct change *c;
 
-    problems_init(&ps, a);
+    if (make_tls(conf, file, &tls)) {
+        log_error("events", "gateway.events.tls: its files cannot be read any "
+                            "more; events go where they went");
+        return;
+    }
+    c = x_new(sizeof(*c));
     c->task.run = take_change;
     c->events = e;
     c->arena = arena_new();
@@ -274,9 +305,7 @@ void events_use(struct events *e, const struct events_conf *conf,
     c->conf.region = STR_NULL;
     c->conf.tls = (struct tls_client_conf) { 0 };
     c->outbound = outbound ? outbound_ref(outbound) : NULL;
-    if (conf->to == EVENTS_HTTP && outbound_tls_given(&conf->tls))
-        (void)outbound_tls_new(&conf->tls, file, &ps, &c->tls);
-    arena_free(a);
+    c->tls = tls;
     loop_post(e->loop, &c->task);
 }
 
@@ -370,10 +399,15 @@ static void *run(void *arg)
 
 void events_start(struct events *e, void (*begin)(void))
 {
+    sigset_t all, old;
+
     e->begin = begin;
-    e->running = pthread_create(&e->thread, NULL, run, e) == 0;
-    if (!e->running)
-        log_error("events", "there is no thread for the writer: %m");
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    must(pthread_create(&e->thread, NULL, run, e) == 0);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_setname_np(e->thread, "events");
+    e->running = true;
 }
 
 struct closing {
