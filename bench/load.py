@@ -57,7 +57,7 @@ def h2load(url, cores, connections, streams, seconds, grpc=False):
     text = done.stdout + done.stderr
     calls = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", text)
     codes = re.search(r"status codes: (\d+) 2xx", text)
-    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", text)
+    rate = re.search(r"finished in [\d.]+[mun]?s, ([\d.]+) req/s", text)
     if not calls or calls[1] == "0" or not codes or codes[1] == "0":
         raise Trouble("h2load had no answer: " + " ".join(text.split())[-300:])
     cipher = re.search(r"Cipher: (\S+)", text)
