@@ -1,4 +1,4 @@
-/* h1_server.c - HTTP/1.1 connections from clients.
+/* h1_server.c - HTTP/1.1 connections from clients: their states and requests.
  *
  * Reading, one state at a time:
  *
@@ -19,106 +19,20 @@
 
 #include "base/budget.h"
 #include "base/log.h"
-#include "http/h1_write.h"
+#include "http/h1_internal.h"
 #include "http/proxy_protocol.h"
-#include "http/server_internal.h"
-
-enum in_state {
-    IN_PROXY,
-    IN_HEAD,
-    IN_BODY,
-    IN_DONE,
-    IN_TUNNEL,
-    IN_OTHER,
-    IN_LINGER
-};
 
 /* What a client that speaks HTTP/2 unasked begins with, as far as it tells
  * (RFC 9113 section 3.4). */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\n";
 enum { PREFACE_LEN = sizeof(preface) - 1 };
 
-enum {
-    HEADERS_ROOM = 1024, /* the most limits.headers may be */
-    /* A client that sent FIN may only have closed its sending side, or be
-     * gone: it keeps its call while bytes of the reply move. */
-    HALF_CLOSED_MS = 3000,
-};
+enum { HEADERS_ROOM = 1024 }; /* the most limits.headers may be */
 
 static const struct h1_chunk_limits chunk_limits = {
     .extension = 16 * 1024,
     .trailer = 8 * 1024,
 };
-
-struct h1_conn {
-    struct http_conn http; /* first */
-    struct http_stream *stream;
-    struct task again; /* go on with kept bytes */
-    char *kept;        /* part of a head, or pipelined bytes */
-    uint32_t kept_len, kept_cap;
-    struct h1_scan scan;
-    struct h1_chunks chunks;
-    uint64_t body_left;
-    uint64_t body_seen; /* of the body in hand */
-    uint64_t rate_mark; /* bytes moved when the rate was last looked at */
-    struct buf trailers;
-    uint8_t in;
-    bool busy;       /* inside feed(): do not re-enter */
-    bool close_next; /* after the reply in hand */
-    bool user_pause; /* the handler asked for a pause */
-    bool rate_out;   /* output is being watched */
-    bool head;       /* the request in hand is a HEAD */
-};
-
-static const struct conn_ops ops;
-static void resume(struct http_stream *s);
-static void feed(struct h1_conn *c, char *p, size_t n);
-static void stream_over(struct h1_conn *c);
-static void on_eof(struct conn *conn);
-
-static struct h1_conn *of(struct conn *c)
-{
-    return (struct h1_conn *)c; /* http_conn is its first member */
-}
-
-static struct h1_conn *of_stream(const struct http_stream *s)
-{
-    return (struct h1_conn *)s->conn;
-}
-
-/* Time-outs: one timer, moved lazily; what it means depends on the state. */
-
-static void arm(struct h1_conn *c, uint64_t ms)
-{
-    http_conn_arm(&c->http, ms);
-}
-
-static void enter(struct h1_conn *c, enum in_state in)
-{
-    const struct http_limits *l = &c->http.server->limits;
-
-    c->in = (uint8_t)in;
-    c->http.since_ms = loop_now_ms(c->http.conn.loop);
-    switch (in) {
-    case IN_PROXY:
-        arm(c, l->handshake_ms);
-        break;
-    case IN_HEAD:
-        arm(c, c->kept_len || !c->http.served ? l->head_ms : l->idle_ms);
-        break;
-    case IN_BODY:
-        c->rate_mark = 0;
-        arm(c, l->rate_ms);
-        break;
-    case IN_DONE:
-    case IN_TUNNEL:
-    case IN_OTHER:
-        break; /* the backend's time-outs hold, or others */
-    case IN_LINGER:
-        arm(c, l->linger_ms);
-        break;
-    }
-}
 
 /* Kept bytes */
 
@@ -154,7 +68,7 @@ static void linger(struct h1_conn *c)
     if (c->http.conn.state == CONN_CLOSED || c->in == IN_LINGER)
         return;
     drop_kept(c);
-    enter(c, IN_LINGER);
+    h1_enter(c, IN_LINGER);
     conn_resume(&c->http.conn);
     conn_shutdown(&c->http.conn);
     if (c->http.conn.eof && !conn_unsent(&c->http.conn))
@@ -162,7 +76,7 @@ static void linger(struct h1_conn *c)
 }
 
 /* The stream's end is told to the handler, whatever the reason. */
-static void end_stream(struct h1_conn *c, bool aborted)
+void h1_end_stream(struct h1_conn *c, bool aborted)
 {
     struct http_stream *s = c->stream;
     const struct http_handler *h = c->http.server->handler;
@@ -177,10 +91,10 @@ static void end_stream(struct h1_conn *c, bool aborted)
     arena_free(s->arena);
 }
 
-static void close_now(struct h1_conn *c)
+void h1_close_now(struct h1_conn *c)
 {
     conn_close(&c->http.conn);
-    end_stream(c, true);
+    h1_end_stream(c, true);
 }
 
 /* A request that cannot be read is answered once, and nothing after it. */
@@ -197,13 +111,13 @@ static void refuse_head(struct h1_conn *c, unsigned status, const char *what,
     log_debug("http", "%s: refused with %u: %s", c->http.peer.text, status,
               what);
     if (c->stream && c->stream->reply_done) { /* all is said */
-        end_stream(c, false);
+        h1_end_stream(c, false);
         linger(c);
         return;
     }
     if (c->stream && c->stream->reply_started) {
         conn_reset(&c->http.conn);
-        end_stream(c, true);
+        h1_end_stream(c, true);
         return;
     }
     if (c->stream)
@@ -223,11 +137,11 @@ static void refuse_head(struct h1_conn *c, unsigned status, const char *what,
     conn_write(&c->http.conn, head, (size_t)n);
     if (body.len && !c->head)
         conn_write(&c->http.conn, body.p, body.len);
-    end_stream(c, true);
+    h1_end_stream(c, true);
     linger(c);
 }
 
-static void refuse(struct h1_conn *c, unsigned status, const char *what)
+void h1_refuse(struct h1_conn *c, unsigned status, const char *what)
 {
     refuse_head(c, status, what, NULL);
 }
@@ -240,12 +154,12 @@ static void body_over(struct h1_conn *c)
     struct str trailers = buf_view(&c->trailers);
 
     s->request_done = true;
-    enter(c, IN_DONE);
+    h1_enter(c, IN_DONE);
     c->http.server->handler->on_body_end(s, trailers);
     if (c->trailers.p)
         buf_done(&c->trailers);
     if (c->stream == s && s->reply_done)
-        stream_over(c);
+        h1_stream_over(c);
 }
 
 static void begin_body(struct h1_conn *c)
@@ -259,7 +173,7 @@ static void begin_body(struct h1_conn *c)
     } else {
         c->body_left = s->request.length;
     }
-    enter(c, IN_BODY);
+    h1_enter(c, IN_BODY);
 }
 
 /* Parses the head p[0..len) into a new stream and hands it on. */
@@ -288,7 +202,7 @@ static void begin_stream(struct h1_conn *c, const char *p, size_t len)
             linger(c);
             return;
         }
-        refuse(c, error.status, error.what);
+        h1_refuse(c, error.status, error.what);
         return;
     }
     bytes = m->count * sizeof(*headers);
@@ -320,12 +234,12 @@ static void begin_stream(struct h1_conn *c, const char *p, size_t len)
     c->close_next = !m->keep_alive || c->http.all->draining;
     if (m->body == BODY_NONE || (m->body == BODY_LENGTH && !m->length)) {
         s->request_done = true;
-        enter(c, IN_DONE);
+        h1_enter(c, IN_DONE);
         h->on_request(s);
         if (c->stream == s)
             h->on_body_end(s, STR_NULL);
         if (c->stream == s && s->reply_done)
-            stream_over(c);
+            h1_stream_over(c);
     } else {
         begin_body(c);
         h->on_request(s);
@@ -378,13 +292,13 @@ static size_t take_head(struct h1_conn *c, char *p, size_t n)
         if (!had && n) {
             keep(c, p, n);
             c->http.since_ms = loop_now_ms(c->http.conn.loop);
-            arm(c, l->head_ms);
+            h1_arm(c, l->head_ms);
         }
         return n;
     }
     memset(&c->scan, 0, sizeof(c->scan));
     if (e) {
-        refuse(c, error.status, error.what);
+        h1_refuse(c, error.status, error.what);
         return n;
     }
     c->kept_len = 0; /* the bytes stay readable in c->kept for now */
@@ -404,13 +318,13 @@ static void body_bytes(struct h1_conn *c, char *p, size_t n)
     c->body_seen += n;
     s->body_in += n;
     if (max && c->body_seen > max) {
-        refuse(c, 413, "the body is too large");
+        h1_refuse(c, 413, "the body is too large");
         return;
     }
     if (s->reply_done) { /* nobody wants it */
         if (c->body_seen > DISCARD_MAX) {
             c->close_next = true;
-            stream_over(c);
+            h1_stream_over(c);
         }
         return;
     }
@@ -428,7 +342,7 @@ static size_t take_body(struct h1_conn *c, char *p, size_t n)
         e = h1_chunks_decode(&c->chunks, &chunk_limits, p, n, &used, &data,
                              &c->trailers, &error);
         if (e != ERR_OK && e != ERR_AGAIN) {
-            refuse(c, error.status, error.what);
+            h1_refuse(c, error.status, error.what);
             return n;
         }
     } else {
@@ -464,9 +378,9 @@ static size_t take_proxy(struct h1_conn *c, char *p, size_t n)
     if (!h.local)
         client_address_set(&c->http.peer, (const struct sockaddr *)&h.source);
     drop_kept(c);
-    enter(c, IN_HEAD);
+    h1_enter(c, IN_HEAD);
     if (c->http.server->tls) {
-        arm(c, c->http.server->limits.handshake_ms);
+        h1_arm(c, c->http.server->limits.handshake_ms);
         conn_start_tls(&c->http.conn, tls_accept(c->http.server->tls),
                        p + (h.length - had), n - (h.length - had));
         return n;
@@ -550,7 +464,7 @@ static void again(struct task *t)
         conn_resume(&c->http.conn);
     if (c->http.conn.eof &&
         (c->in == IN_HEAD || c->in == IN_BODY || c->in == IN_TUNNEL))
-        on_eof(&c->http.conn);
+        h1_on_eof(&c->http.conn);
 }
 
 static void next_request(struct h1_conn *c)
@@ -559,7 +473,7 @@ static void next_request(struct h1_conn *c)
         linger(c);
         return;
     }
-    enter(c, IN_HEAD);
+    h1_enter(c, IN_HEAD);
     c->head = false;
     memset(&c->scan, 0, sizeof(c->scan));
     if (c->kept_len)
@@ -571,9 +485,9 @@ static void next_request(struct h1_conn *c)
 /* Request and reply are both over. A client that asks on but does not read
  * would make us keep all its answers: the next request waits until the kernel
  * took this one's, see on_drained(). */
-static void stream_over(struct h1_conn *c)
+void h1_stream_over(struct h1_conn *c)
 {
-    end_stream(c, false);
+    h1_end_stream(c, false);
     if (c->http.conn.state == CONN_CLOSED)
         return;
     if (c->user_pause) {
@@ -584,329 +498,34 @@ static void stream_over(struct h1_conn *c)
         next_request(c);
 }
 
-/* Replies */
-
-/* What follows the fields: how the body is framed and whether we close. */
-static void put_framing(struct h1_out *o, struct http_stream *s,
-                        const struct http_reply *r)
-{
-    struct h1_conn *c = of_stream(s);
-
-    if (r->status == 101) {
-        s->reply_body = BODY_CLOSE;
-        h1_put_str(o, STR("Connection: Upgrade\r\n"));
-        h1_put_field(o, STR("Upgrade"), message_value(r->from, FIELD_UPGRADE));
-        h1_put_crlf(o);
-        return;
-    }
-    if (!http_has_body(s, r->status)) {
-        s->reply_bodyless = true;
-        s->reply_body = BODY_NONE;
-        if (r->body == BODY_LENGTH && r->status != 204) {
-            h1_put_str(o, STR("Content-Length: "));
-            h1_put_u64(o, r->length);
-            h1_put_str(o, STR("\r\n"));
-        }
-    } else if (r->body == BODY_LENGTH || r->body == BODY_NONE) {
-        s->reply_body = BODY_LENGTH;
-        s->reply_left = r->body == BODY_NONE ? 0 : r->length;
-        h1_put_str(o, STR("Content-Length: "));
-        h1_put_u64(o, s->reply_left);
-        h1_put_str(o, STR("\r\n"));
-    } else if (s->request.minor >= 1) {
-        s->reply_body = BODY_CHUNKED;
-        h1_put_str(o, STR("Transfer-Encoding: chunked\r\n"));
-    } else {
-        s->reply_body = BODY_CLOSE;
-        c->close_next = true;
-    }
-    if (c->close_next)
-        h1_put_str(o, STR("Connection: close\r\n"));
-    else if (s->request.minor == 0)
-        h1_put_str(o, STR("Connection: keep-alive\r\n"));
-    h1_put_str(o, STR("\r\n"));
-}
-
-/* After a 101 bytes pass as they come, those that came ahead first. */
-static void begin_tunnel(struct h1_conn *c, struct http_stream *s)
-{
-    must(c->in == IN_DONE && s->request.upgrade);
-    s->tunnel = true;
-    s->request_done = false;
-    c->close_next = true;
-    enter(c, IN_TUNNEL);
-    conn_resume(&c->http.conn);
-    if (c->kept_len)
-        loop_at_end(c->http.conn.loop, &c->again);
-    else if (c->http.conn.eof)
-        on_eof(&c->http.conn);
-}
-
-/* The rest of a body that nobody will read may be too long to throw away:
- * then the connection ends with this reply. */
-static void look_at_rest(struct http_stream *s)
-{
-    struct h1_conn *c = of_stream(s);
-
-    if (s->request_done || c->in != IN_BODY)
-        return;
-    if (s->request.expect_continue ||
-        (s->request.body == BODY_LENGTH && c->body_left > DISCARD_MAX))
-        c->close_next = true;
-}
-
-static _Thread_local struct {
-    char *p;
-    size_t size;
-} room;
-
-static char *reply_room(size_t n)
-{
-    if (n > room.size) {
-        room.p = x_resize(room.p, n);
-        room.size = n;
-    }
-    return room.p;
-}
-
-static void respond(struct http_stream *s, const struct http_reply *r)
-{
-    struct h1_conn *c = of_stream(s);
-    struct str reason = r->reason.len ? r->reason : status_reason(r->status);
-    size_t need = 512 + reason.len;
-    struct h1_out o;
-    char *start;
-
-    must(!s->reply_started);
-    s->reply_started = true;
-    s->status = (uint16_t)r->status;
-    if (r->close || c->http.all->draining)
-        c->close_next = true;
-    if (c->stream != s || c->http.conn.state == CONN_CLOSED)
-        return;
-    look_at_rest(s);
-    if (r->from)
-        need += h1_fields_size(r->from);
-    for (size_t i = 0; i < r->extras; i++)
-        need += r->extra[i].name.len + r->extra[i].value.len + 4;
-    start = reply_room(need);
-    o.p = start;
-    o.end = start + need;
-    h1_put_status_line(&o, r->status, reason);
-    if (!r->from || !message_get(r->from, FIELD_DATE)) {
-        h1_put_str(&o, STR("Date: "));
-        h1_put_str(&o, str_from(loop_http_date(c->http.conn.loop), 29));
-        h1_put_str(&o, STR("\r\n"));
-    }
-    if (r->from)
-        h1_put_fields(&o, r->from, r->skip | 1ull << FIELD_CONTENT_LENGTH);
-    for (size_t i = 0; i < r->extras; i++)
-        h1_put_field(&o, r->extra[i].name, r->extra[i].value);
-    put_framing(&o, s, r);
-    s->reply_at = c->http.conn.out_len - c->http.conn.out_at;
-    s->reply_sends = c->http.conn.sends;
-    conn_write(&c->http.conn, start, (size_t)(o.p - start));
-    if (r->status == 101)
-        begin_tunnel(c, s);
-}
-
-static void inform(struct http_stream *s, unsigned status,
-                   const struct message *from, uint64_t skip)
-{
-    struct h1_conn *c = of_stream(s);
-    struct str reason = status_reason(status);
-    size_t need = 256 + (from ? h1_fields_size(from) : 0);
-    struct h1_out o;
-    char *start;
-
-    if (s->reply_started || s->request.minor == 0 || c->stream != s)
-        return;
-    start = reply_room(need);
-    o.p = start;
-    o.end = start + need;
-    h1_put_status_line(&o, status, reason);
-    if (from)
-        h1_put_fields(&o, from, skip | 1ull << FIELD_CONTENT_LENGTH);
-    h1_put_str(&o, STR("\r\n"));
-    if (status == 100)
-        s->request.expect_continue = false; /* the body comes now */
-    conn_send(&c->http.conn, start, (size_t)(o.p - start));
-}
-
-static void watch_output(struct h1_conn *c)
-{
-    if (c->rate_out || !c->http.conn.waiting || !c->http.server->limits.rate_ms)
-        return;
-    c->rate_out = true;
-    c->rate_mark = c->http.conn.out_bytes;
-    c->http.since_ms = loop_now_ms(c->http.conn.loop);
-    arm(c, c->http.server->limits.rate_ms);
-}
-
-/* Body bytes and, when the reply ends with them, its end: one send. */
-static void put_body(struct http_stream *s, const void *p, size_t n, bool end,
-                     struct str trailers)
-{
-    struct h1_conn *c = of_stream(s);
-    char before[24], after[16];
-    struct h1_out o = { before, before + sizeof(before) };
-    struct iovec parts[3];
-    size_t tail = 0;
-
-    if (s->reply_bodyless)
-        return;
-    s->body_out += n;
-    if (s->reply_body == BODY_LENGTH) {
-        must(n <= s->reply_left);
-        s->reply_left -= n;
-    }
-    if (s->reply_body != BODY_CHUNKED) {
-        if (n)
-            conn_send(&c->http.conn, p, n);
-        return;
-    }
-    if (n) {
-        h1_put_hex(&o, n);
-        h1_put_str(&o, STR("\r\n"));
-        memcpy(after, "\r\n", tail = 2);
-    }
-    if (end) {
-        memcpy(after + tail, "0\r\n", 3);
-        tail += 3;
-        if (!trailers.len) {
-            memcpy(after + tail, "\r\n", 2);
-            tail += 2;
-        }
-    }
-    parts[0] = (struct iovec) { before, (size_t)(o.p - before) };
-    parts[1] = (struct iovec) { (void *)(uintptr_t)p, n };
-    parts[2] = (struct iovec) { after, tail };
-    if (end && trailers.len) {
-        for (int i = 0; i < 3; i++)
-            if (parts[i].iov_len)
-                conn_write(&c->http.conn, parts[i].iov_base, parts[i].iov_len);
-        conn_write(&c->http.conn, trailers.p, trailers.len);
-        conn_write(&c->http.conn, "\r\n", 2);
-    } else {
-        conn_sendv(&c->http.conn, parts, 3);
-    }
-}
-
-static void body(struct http_stream *s, const void *p, size_t n)
-{
-    must(s->reply_started && !s->reply_done);
-    if (of_stream(s)->stream != s || !n)
-        return;
-    put_body(s, p, n, false, STR_NULL);
-    watch_output(of_stream(s));
-}
-
-static void finish(struct http_stream *s, const void *p, size_t n,
-                   struct str trailers)
-{
-    struct h1_conn *c = of_stream(s);
-    bool over;
-
-    must(s->reply_started && !s->reply_done);
-    put_body(s, p, n, true, trailers);
-    /* A connection that broke just now has ended the stream already. */
-    if (c->stream != s)
-        return;
-    must(s->reply_body != BODY_LENGTH || s->reply_left == 0);
-    s->reply_done = true;
-    watch_output(c);
-    if (s->request_done)
-        over = !c->busy; /* else feed() goes on */
-    else
-        over = c->close_next && c->in == IN_BODY;
-    if (over || s->tunnel)
-        stream_over(c);
-    else if (!s->request_done && c->user_pause)
-        resume(s);
-}
-
-static bool unsend(struct http_stream *s)
-{
-    struct h1_conn *c = of_stream(s);
-
-    if (c->stream != s || s->reply_done || c->http.conn.sends != s->reply_sends)
-        return false;
-    c->http.conn.out_len = c->http.conn.out_at + s->reply_at;
-    s->reply_started = s->reply_bodyless = false;
-    s->status = 0;
-    s->body_out = 0;
-    return true;
-}
-
-static void cut(struct http_stream *s, uint32_t code)
-{
-    struct h1_conn *c = of_stream(s);
-
-    (void)code;
-    if (c->stream != s)
-        return;
-    s->reply_cut = true;
-    conn_reset(&c->http.conn);
-    end_stream(c, true);
-}
-
-static void pause(struct http_stream *s)
-{
-    struct h1_conn *c = of_stream(s);
-
-    if (c->stream != s || (s->request_done && c->in != IN_TUNNEL))
-        return;
-    c->user_pause = true;
-    conn_pause(&c->http.conn);
-}
-
-static void resume(struct http_stream *s)
-{
-    struct h1_conn *c = of_stream(s);
-
-    if (c->stream != s || !c->user_pause)
-        return;
-    c->user_pause = false;
-    if (c->in == IN_BODY)
-        enter(c, IN_BODY); /* the rate is measured anew */
-    conn_resume(&c->http.conn);
-}
-
-static size_t unsent(const struct http_stream *s)
-{
-    struct h1_conn *c = of_stream(s);
-
-    return c->stream == s ? conn_unsent(&c->http.conn) : 0;
-}
-
 /* What the connection tells us */
 
 static void on_open(struct conn *conn)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     if (conn->tls && c->http.server->on_handshake)
         c->http.server->on_handshake(c->http.server->arg, true);
     if (conn->tls && str_is(tls_alpn(conn->tls), "h2"))
         become_http2(c, NULL, 0);
     else
-        enter(c, c->in);
+        h1_enter(c, c->in);
 }
 
 static void on_data(struct conn *conn, char *p, size_t n)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     feed(c, p, n);
 }
 
-static void on_eof(struct conn *conn)
+void h1_on_eof(struct conn *conn)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     switch ((enum in_state)c->in) {
     case IN_PROXY:
-        close_now(c);
+        h1_close_now(c);
         break;
     case IN_TUNNEL:
         if (c->kept_len || c->stream->request_done)
@@ -918,46 +537,46 @@ static void on_eof(struct conn *conn)
         break;
     case IN_LINGER:
         if (!conn_unsent(&c->http.conn)) /* else on_drained() closes */
-            close_now(c);
+            h1_close_now(c);
         break;
     case IN_HEAD:
         if (c->kept_len && !c->again.queued)
-            refuse(c, 400, "closed in the middle of a head");
+            h1_refuse(c, 400, "closed in the middle of a head");
         else if (!c->kept_len)
             linger(c);
         break;
     case IN_BODY:
-        refuse(c, 400, "closed in the middle of a body");
+        h1_refuse(c, 400, "closed in the middle of a body");
         break;
     case IN_DONE: /* half closed: it still gets its reply */
         c->rate_mark = c->http.conn.out_bytes;
-        arm(c, HALF_CLOSED_MS);
+        h1_arm(c, HALF_CLOSED_MS);
         break;
     }
 }
 
 static void on_hangup(struct conn *conn)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     c->rate_mark = conn->in_bytes;
-    arm(c, HALF_CLOSED_MS);
+    h1_arm(c, HALF_CLOSED_MS);
 }
 
-static void on_error(struct conn *conn, enum err e, const char *why)
+void h1_on_error(struct conn *conn, enum err e, const char *why)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     (void)e;
     log_debug("http", "%s: %s", c->http.peer.text, why);
     if (conn->state == CONN_HANDSHAKE && c->http.server->on_handshake)
         c->http.server->on_handshake(c->http.server->arg, false);
-    close_now(c);
+    h1_close_now(c);
 }
 
 static void on_drained(struct conn *conn)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     c->rate_out = false;
     if (c->stream)
@@ -967,12 +586,12 @@ static void on_drained(struct conn *conn)
     else if (c->in == IN_LINGER && c->http.conn.eof)
         conn_close(&c->http.conn);
     else if (c->in == IN_LINGER)
-        arm(c, c->http.server->limits.linger_ms); /* from now on */
+        h1_arm(c, c->http.server->limits.linger_ms); /* from now on */
 }
 
 static void on_closed(struct conn *conn)
 {
-    struct h1_conn *c = of(conn);
+    struct h1_conn *c = h1_conn_of(conn);
 
     if (c->again.queued) { /* it comes first */
         loop_at_end(conn->loop, &conn->end);
@@ -988,103 +607,12 @@ static void on_closed(struct conn *conn)
 static const struct conn_ops ops = {
     .on_open = on_open,
     .on_data = on_data,
-    .on_eof = on_eof,
-    .on_error = on_error,
+    .on_eof = h1_on_eof,
+    .on_error = h1_on_error,
     .on_drained = on_drained,
     .on_hangup = on_hangup,
     .on_closed = on_closed,
 };
-
-/* Time is up for something; which, says the state. */
-
-/* False: fewer bytes than the rate asks for moved since the last look. */
-static bool fast_enough(struct h1_conn *c, uint64_t bytes)
-{
-    const struct http_limits *l = &c->http.server->limits;
-    uint64_t moved = bytes - c->rate_mark;
-
-    c->rate_mark = bytes;
-    return moved >= l->rate * l->rate_ms / 1000;
-}
-
-static void busy_timeout(struct h1_conn *c)
-{
-    const struct http_limits *l = &c->http.server->limits;
-
-    if (c->http.conn.eof && c->in == IN_DONE && !c->http.conn.waiting) {
-        if (c->rate_mark == c->http.conn.out_bytes) {
-            log_debug("http", "%s: left", c->http.peer.text);
-            close_now(c);
-            return;
-        }
-        c->rate_mark = c->http.conn.out_bytes;
-        arm(c, HALF_CLOSED_MS);
-        return;
-    }
-    if (c->http.conn.hangup && !c->http.conn.eof && c->in == IN_BODY) {
-        if (c->rate_mark == c->http.conn.in_bytes) {
-            close_now(c);
-            return;
-        }
-        c->rate_mark = c->http.conn.in_bytes;
-        arm(c, HALF_CLOSED_MS);
-        return;
-    }
-    if (c->http.conn.waiting && !c->rate_out) {
-        watch_output(c);
-        return;
-    }
-    if (c->http.conn.waiting) {
-        if (!fast_enough(c, c->http.conn.out_bytes)) {
-            log_debug("http", "%s: reads too slowly", c->http.peer.text);
-            conn_reset(&c->http.conn);
-            end_stream(c, true);
-            return;
-        }
-    } else if (c->in == IN_BODY && !c->http.conn.paused && !c->rate_out &&
-               !c->stream->open_ended) {
-        if (!fast_enough(c, c->body_seen)) {
-            refuse(c, 408, "the body came too slowly");
-            return;
-        }
-    }
-    if (c->in != IN_TUNNEL || c->http.conn.waiting)
-        arm(c, l->rate_ms);
-}
-
-static void on_timer(struct timer *t)
-{
-    struct h1_conn *c = (struct h1_conn *)http_conn_of_timer(t);
-
-    if (c->http.conn.state == CONN_CLOSED)
-        return;
-    if (c->http.conn.state == CONN_HANDSHAKE) {
-        on_error(&c->http.conn, ERR_TIMEOUT, "the TLS handshake took too long");
-        return;
-    }
-    switch ((enum in_state)c->in) {
-    case IN_PROXY:
-        conn_reset(&c->http.conn);
-        break;
-    case IN_HEAD:
-        if (c->http.conn.waiting)
-            busy_timeout(c);
-        else if (c->kept_len)
-            refuse(c, 408, "the head came too slowly");
-        else
-            close_now(c);
-        break;
-    case IN_LINGER: /* what the kernel has it still sends */
-        if (c->http.conn.waiting)
-            busy_timeout(c);
-        else
-            conn_close(&c->http.conn);
-        break;
-    default:
-        busy_timeout(c);
-        break;
-    }
-}
 
 /* For server.c */
 
@@ -1096,7 +624,7 @@ static void end(struct http_conn *conn, bool reset)
         conn_reset(&conn->conn);
     else
         conn_close(&conn->conn);
-    end_stream(c, true);
+    h1_end_stream(c, true);
 }
 
 static void drain(struct http_conn *conn)
@@ -1107,7 +635,7 @@ static void drain(struct http_conn *conn)
 
     c->close_next = true;
     if (idle && conn->served)
-        arm(c, DRAIN_IDLE_MS);
+        h1_arm(c, DRAIN_IDLE_MS);
 }
 
 static void goodbye(struct http_conn *conn)
@@ -1135,15 +663,15 @@ static int shed_rank(const struct http_conn *conn)
 }
 
 const struct http_protocol http_protocol_1 = {
-    .respond = respond,
-    .inform = inform,
-    .body = body,
-    .finish = finish,
-    .unsend = unsend,
-    .cut = cut,
-    .pause = pause,
-    .resume = resume,
-    .unsent = unsent,
+    .respond = h1_respond,
+    .inform = h1_inform,
+    .body = h1_body,
+    .finish = h1_finish,
+    .unsend = h1_unsend,
+    .cut = h1_cut,
+    .pause = h1_pause,
+    .resume = h1_resume,
+    .unsent = h1_unsent,
     .drain = drain,
     .goodbye = goodbye,
     .shed_rank = shed_rank,
@@ -1155,7 +683,7 @@ struct http_conn *h1_conn_new(const struct conn_ops **conn_ops)
     struct h1_conn *c = x_new(sizeof(*c));
 
     c->http.protocol = &http_protocol_1;
-    c->http.timer.fire = on_timer;
+    c->http.timer.fire = h1_on_timer;
     c->again.run = again;
     c->in = IN_HEAD;
     *conn_ops = &ops;
@@ -1172,14 +700,7 @@ void h1_begin(struct http_conn *conn)
     struct h1_conn *c = (struct h1_conn *)conn;
 
     if (conn->conn.state == CONN_HANDSHAKE)
-        arm(c, conn->server->limits.handshake_ms);
+        h1_arm(c, conn->server->limits.handshake_ms);
     else
-        enter(c, c->in);
-}
-
-void h1_thread_done(void)
-{
-    x_free(room.p);
-    room.p = NULL;
-    room.size = 0;
+        h1_enter(c, c->in);
 }
