@@ -50,10 +50,7 @@ after(async () => {
 });
 
 async function newKey(...more) {
-    const result = await run(['apikey', 'new', '--name', 'shop app', '--json', '--file', file, ...more]);
-
-    assert.equal(result.code, 0, result.output);
-    const key = JSON.parse(result.stdout);
+    const key = await gateway.newKey('--name', 'shop app', '--file', file, ...more);
 
     // The gateway looks at the file once in a while.
     await until(async () => (await gateway.call('/shop/header', { headers: { 'X-Key': key.key, 'X-Forwarded-For': '10.1.1.1', Referer: 'https://a.example.com/x' } })).status !== 401, { what: 'the key to be known' });

@@ -4,7 +4,7 @@ import crypto from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { run, startGateway } from './lib/gateway.mjs';
+import { startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Upstream } from './lib/upstream.mjs';
 import { until } from './lib/wait.mjs';
@@ -79,7 +79,7 @@ for (const algorithm of ['RS256', 'ES256'])
         });
 
         test('says who called, with a key, or that nobody did', async () => {
-            const { key } = JSON.parse((await run(['apikey', 'new', '--name', 'app "x"', '--json', '--state-dir', gateway.stateDir])).stdout);
+            const { key } = await gateway.newKey('--name', 'app "x"');
 
             await until(async () => (await gateway.call('/shop/key', { headers: { 'X-Key': key } })).status === 200, { what: 'the key' });
             const claims = verified(await ask('/shop/key', { 'X-Key': key }), await keys());

@@ -81,8 +81,8 @@ for (const [target, good, bad] of [
 
 describe('A claim', () => {
     test('is asked of whoever was found, whatever credential he has', async () => {
-        const { key } = JSON.parse((await run(['apikey', 'new', '--name', 'x', '--json', '--state-dir', gateway.stateDir])).stdout);
-        const signed = JSON.parse((await run(['apikey', 'new', '--signed', '--name', 'x', '--json', '--state-dir', gateway.stateDir])).stdout).apikey;
+        const { key } = await gateway.newKey('--name', 'x');
+        const { apikey: signed } = await gateway.newKey('--signed', '--name', 'x');
 
         await until(async () => (await gateway.call('/shop/either', { headers: { 'X-Key': key } })).status === 403, { what: 'the key to be known' });
         assertError(await gateway.call('/shop/either', { headers: { 'X-Key': signed } }), 403, '900910');
@@ -110,9 +110,8 @@ describe('A claim', () => {
     });
 
     test('is explained by its name, not by its value', async () => {
-        const explain = async (answer) => (await run(['explain', answer.header('activityid'), '--state-dir', gateway.stateDir])).stdout;
-        const other = await explain(await ask('/shop/equals', { plan: 'secret-plan' }));
-        const missing = await explain(await ask('/shop/equals', {}));
+        const other = await gateway.explain(await ask('/shop/equals', { plan: 'secret-plan' }));
+        const missing = await gateway.explain(await ask('/shop/equals', {}));
 
         assert.match(other, /the claim "plan" has a value that is not wanted here/);
         assert.doesNotMatch(other, /secret-plan|gold/);

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { Clock, NO_CLOCK } from './lib/clock.mjs';
 import { openapi } from './lib/document.mjs';
-import { assertError, run, startGateway, temporary } from './lib/gateway.mjs';
+import { assertError, startGateway, temporary } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Load } from './lib/load.mjs';
 import { Upstream } from './lib/upstream.mjs';
@@ -341,8 +341,7 @@ describe('Other things under a clock that is set', { skip: NO_CLOCK }, () => {
     test('API keys expire by it', async () => {
         const secured = { security: [{ key: [] }], components: { securitySchemes: { key: { type: 'apiKey', in: 'header', name: 'X-Key' } } } };
         const { gateway, clock } = await start({ documents: { 'a.json': document('a', secured) } });
-        const { stdout } = await run(['apikey', 'new', '--name', 'x', '--expires', '1h', '--json', '--state-dir', gateway.stateDir]);
-        const headers = { 'X-Key': JSON.parse(stdout).key };
+        const headers = { 'X-Key': (await gateway.newKey('--name', 'x', '--expires', '1h')).key };
 
         await until(async () => (await gateway.call('/a/x', { headers })).status === 200, { what: 'the key to be read' });
         await clock.shift(2 * HOUR);

@@ -6,7 +6,7 @@ import http2 from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { assertError, run, startGateway } from './lib/gateway.mjs';
+import { assertError, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { call } from './lib/raw.mjs';
 import { Authority } from './lib/tls.mjs';
@@ -180,7 +180,7 @@ describe('A bound token', () => {
     });
 
     test('leaves other ways open', async () => {
-        const { key } = JSON.parse((await run(['apikey', 'new', '--name', 'x', '--json', '--state-dir', gateway.stateDir])).stdout);
+        const { key } = await gateway.newKey('--name', 'x');
         const token = holder.bound();
 
         await pause(patience(1200));
@@ -233,15 +233,14 @@ describe('A proof', () => {
 
     test('that was refused is explained', async () => {
         const token = holder.bound(), proof = holder.proof('GET', uri(), token);
-        const explain = async (answer) => (await run(['explain', answer.header('activityid'), '--state-dir', gateway.stateDir])).stdout;
 
         await ask(dpop(token, proof));
-        assert.match(await explain(await ask(dpop(token, proof))), /this proof was used before/);
-        assert.match(await explain(await ask2(token, { htu: 'http://x.test/' })), /the proof in the field DPoP is no good: htu is another URI/);
-        assert.match(await explain(await ask2(token, { ath: undefined })), /the proof in the field DPoP is no good: ath is missing/);
-        assert.match(await explain(await ask(dpop(token))), /there is no proof, or more than one/);
-        assert.match(await explain(await ask(bearer(token))), /was sent as if it were not \(Bearer\)/);
-        assert.match(await explain(await ask(dpop(issuer.token(), proof))), /the token is bound to no key/);
+        assert.match(await gateway.explain(await ask(dpop(token, proof))), /this proof was used before/);
+        assert.match(await gateway.explain(await ask2(token, { htu: 'http://x.test/' })), /the proof in the field DPoP is no good: htu is another URI/);
+        assert.match(await gateway.explain(await ask2(token, { ath: undefined })), /the proof in the field DPoP is no good: ath is missing/);
+        assert.match(await gateway.explain(await ask(dpop(token))), /there is no proof, or more than one/);
+        assert.match(await gateway.explain(await ask(bearer(token))), /was sent as if it were not \(Bearer\)/);
+        assert.match(await gateway.explain(await ask(dpop(issuer.token(), proof))), /the token is bound to no key/);
     });
 });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { GatewayRefused, assertError, run, startGateway } from './lib/gateway.mjs';
+import { GatewayRefused, assertError, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Upstream } from './lib/upstream.mjs';
 import { until } from './lib/wait.mjs';
@@ -139,7 +139,7 @@ describe('A limit', () => {
     test('is explained', async () => {
         await burst(gateway, '/five/x', 6);
         const answer = await gateway.call('/five/x');
-        const { stdout } = await run(['explain', answer.header('activityid'), '--state-dir', gateway.stateDir]);
+        const stdout = await gateway.explain(answer);
 
         assert.match(stdout, /NO limit +the limit Five \(5 in 1h\) is used up/);
         assert.match(stdout, /To make it pass:\n {2}- wait until its window is over/);
@@ -183,7 +183,7 @@ describe('The tier of a caller', () => {
         const secured = { security: [{ key: [] }], components: { securitySchemes: { key: { type: 'apiKey', in: 'header', name: 'X-Key' } } } };
         const gateway = await start({ 'a.json': one('/a', 'Unlimited', secured), 'b.json': one('/b', 'Unlimited', secured) });
         const make = async (tier) => {
-            const { key } = JSON.parse((await run(['apikey', 'new', '--name', 'x', '--tier', tier, '--json', '--state-dir', gateway.stateDir])).stdout);
+            const { key } = await gateway.newKey('--name', 'x', '--tier', tier);
 
             await until(async () => (await gateway.call('/a/none', { headers: { 'X-Key': key } })).status === 404, { what: 'a moment' });
             return key;

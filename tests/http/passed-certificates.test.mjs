@@ -5,7 +5,7 @@ import crypto from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { assertError, run, startGateway } from './lib/gateway.mjs';
+import { assertError, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { NGINX, Nginx } from './lib/nginx.mjs';
 import { call } from './lib/raw.mjs';
@@ -138,7 +138,7 @@ describe('A certificate in the field of a balancer', () => {
 
     test('that failed is explained', async () => {
         const answer = await ask('/any/x', 'garbage');
-        const { stdout } = await run(['explain', answer.header('activityid'), '--state-dir', gateway.stateDir]);
+        const stdout = await gateway.explain(answer);
 
         assert.match(stdout, /what the balancer passes on in X-WSO2-CLIENT-CERTIFICATE is not one client certificate/);
     });
@@ -155,7 +155,7 @@ describe('A certificate in the field of anybody else', () => {
         const answer = await gateway.call('/any/x', { headers });
 
         assertError(answer, 401, '900911');
-        const { stdout } = await run(['explain', answer.header('activityid'), '--state-dir', gateway.stateDir]);
+        const stdout = await gateway.explain(answer);
 
         assert.match(stdout, /X-WSO2-CLIENT-CERTIFICATE is not believed: it came from none of trusted_proxies/);
         assertError(await gateway.call('/token/x', { headers: { ...headers, ...bound(known) } }), 401, '900901');

@@ -81,10 +81,7 @@ const live = (description) => openapi({
 });
 
 async function newKey(...more) {
-    const made = await run(['apikey', 'new', '--name', 'app', '--json', '--file', keys, ...more]);
-
-    assert.equal(made.code, 0, made.output);
-    const key = JSON.parse(made.stdout);
+    const key = await gateway.newKey('--name', 'app', '--file', keys, ...more);
 
     await until(() => new Promise((resolve) => http.get(`${gateway.url}/live/events`, { headers: { 'x-key': key.key } }, (res) => {
         res.destroy();

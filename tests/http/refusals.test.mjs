@@ -153,9 +153,7 @@ async function withGateway(extra, options, use) {
 }
 
 async function key(at, ...more) {
-    const { stdout } = await run(['apikey', 'new', '--name', 'x', '--json', '--state-dir', at.stateDir, ...more]);
-
-    return { 'X-Key': JSON.parse(stdout).key };
+    return { 'X-Key': (await at.newKey('--name', 'x', ...more)).key };
 }
 
 /** The first answer that is not 401: the key was read. */

@@ -21,12 +21,7 @@ const call = (key, target = '/shop/a', headers = {}) => gateway.call(target, { h
 const b64 = (x) => Buffer.from(JSON.stringify(x)).toString('base64url');
 const decode = (token, part) => JSON.parse(Buffer.from(token.split('.')[part], 'base64url'));
 
-async function newKey(...more) {
-    const result = await run(['apikey', 'new', '--signed', '--name', 'shop app', '--json', '--state-dir', gateway.stateDir, ...more]);
-
-    assert.equal(result.code, 0, result.output);
-    return JSON.parse(result.stdout);
-}
+const newKey = (...more) => gateway.newKey('--signed', '--name', 'shop app', ...more);
 
 /** Signed with the gateway's own key, whatever stands in it. */
 function own(claims = {}, header = {}, sign = (input, key) => crypto.sign('sha256', input, { key, dsaEncoding: 'ieee-p1363' })) {
@@ -268,7 +263,7 @@ describe('Failures', () => {
         // Another signature whatever it was: one that ends with AA is this one again.
         const other = `${newest.slice(0, -10)}${newest.at(-10) === 'A' ? 'B' : 'A'}${newest.slice(-9)}`;
         const answers = [await call(other), await call(own({}, { typ: 'JWT' })), await call(apikey)];
-        const texts = await Promise.all(answers.map(async (a) => (await run(['explain', a.header('activityid'), '--state-dir', gateway.stateDir])).stdout));
+        const texts = await Promise.all(answers.map((a) => gateway.explain(a)));
 
         assert.match(texts[0], /signed by nobody whose keys are taken here/);
         assert.match(texts[1], /signed by nobody whose keys are taken here|of another kind than an API key/);
@@ -278,7 +273,7 @@ describe('Failures', () => {
     test('of an address are counted before a signature is looked at', async () => {
         const strict = await startGateway({ documents: documents(), files: { 'keys.json': issuer.jwks },
             issuers: [{ issuer: issuer.issuer, jwks: 'keys.json' }], authentication: { failures: 3, window: '1h' } });
-        const { apikey } = JSON.parse((await run(['apikey', 'new', '--signed', '--name', 'x', '--json', '--state-dir', strict.stateDir])).stdout);
+        const { apikey } = await strict.newKey('--signed', '--name', 'x');
         const ask = (key) => strict.call('/shop/a', { headers: { 'X-Key': key } });
 
         assert.equal((await ask(apikey)).status, 200);
@@ -381,7 +376,7 @@ describe('The issuer of keys', () => {
 
             assertError(answer, 400);
             assert.equal(answer.header('cache-control'), 'no-store');
-            const { stdout } = await run(['explain', answer.header('activityid'), '--state-dir', own.stateDir]);
+            const stdout = await own.explain(answer);
 
             assert.match(stdout, new RegExp(`no API key like this can be issued: ${query.split('=')[0]}`));
         });

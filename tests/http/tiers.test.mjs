@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { assertError, run, startGateway } from './lib/gateway.mjs';
+import { assertError, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { Upstream } from './lib/upstream.mjs';
 import { pause, until } from './lib/wait.mjs';
@@ -50,7 +50,7 @@ async function passing(gateway, target, { n = 12, status = 429, code, ...options
 }
 
 async function apiKey(gateway, tier) {
-    const { key } = JSON.parse((await run(['apikey', 'new', '--name', 'x', '--tier', tier, '--json', '--state-dir', gateway.stateDir])).stdout);
+    const { key } = await gateway.newKey('--name', 'x', '--tier', tier);
 
     return key;
 }
@@ -242,7 +242,7 @@ describe('A full table of counters', () => {
 
         assert.equal((await gateway.call('/a/x', from(known))).status, 200);
         assertError(await gateway.call('/a/x', from(known)), 429, '900800');
-        const { stdout } = await run(['explain', refused[0].header('activityid'), '--state-dir', gateway.stateDir]);
+        const stdout = await gateway.explain(refused[0]);
 
         assert.match(stdout, /counters/);
         await gateway.stop();

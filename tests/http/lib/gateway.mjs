@@ -233,6 +233,19 @@ export class Gateway {
         assert.equal(result.code, 0, `reload was refused:\n${result.output}`);
     }
 
+    /** `tollgate apikey new …args`, which must work: what it prints with --json. */
+    async newKey(...args) {
+        const made = await run(['apikey', 'new', '--json', '--state-dir', this.stateDir, ...args]);
+
+        assert.equal(made.code, 0, made.output);
+        return JSON.parse(made.stdout);
+    }
+
+    /** What `tollgate explain` tells of the answer. */
+    async explain(answer) {
+        return (await run(['explain', answer.header('activityid'), '--state-dir', this.stateDir])).stdout;
+    }
+
     /** `tollgate upgrade`; this object is the successor afterwards, when there is one. */
     async upgrade() {
         const result = await run(['upgrade', '--state-dir', this.stateDir], { cwd: this.dir, ms: 90000 });
