@@ -10,6 +10,7 @@ import { openapi } from './lib/document.mjs';
 import { MEMORY_COUNTS, startGateway } from './lib/gateway.mjs';
 import { Load } from './lib/load.mjs';
 import { connect } from './lib/raw.mjs';
+import { openStream, startSlowUpstream } from './lib/streams.mjs';
 import { Authority } from './lib/tls.mjs';
 import { startUpstream } from './lib/upstream.mjs';
 import { LONG, SLOW, patience, pause, until, within } from './lib/wait.mjs';
@@ -18,44 +19,9 @@ const ROUNDS = LONG || SLOW ? 200 : 20;
 const RATE = SLOW ? 200 : LONG ? 2000 : 500;
 
 let upstream;
-const streams = new Set();
 
-before(async () => (upstream = await startUpstream({ stream: serve })));
+before(async () => (upstream = await startSlowUpstream()));
 after(() => upstream.close());
-
-/** Small answers that name the path, slow ones, and endless event streams. */
-function serve(req, res) {
-    const slow = /\/slow\/(\d+)/.exec(req.url);
-
-    if (req.url.includes('/events')) {
-        res.writeHead(200, { 'Content-Type': 'text/event-stream' });
-        const timer = setInterval(() => res.write('data: tick\n\n'), 50);
-
-        streams.add(res);
-        res.on('close', () => {
-            clearInterval(timer);
-            streams.delete(res);
-        });
-    } else if (slow) {
-        req.resume();
-        setTimeout(() => res.end('slow'), patience(Number(slow[1])));
-    } else {
-        req.resume();
-        res.end(req.url);
-    }
-}
-
-/** An open event stream: counts what arrives, knows when it ended. */
-async function openStream(port, path, tls) {
-    const client = await connect(port, { tls });
-
-    client.events = 0;
-    client.onData = () => client.events++;
-    await client.request({ path });
-    assert.equal((await client.head()).status, 200);
-    await client.when((c) => c.events > 0);
-    return client;
-}
 
 const api = (name, version = 1, more = {}) => openapi({
     title: name, version: `${version}.0.0`, context: `/${name}`, endpoints: `${upstream.url}/v${version}`, ...more,

@@ -16,13 +16,9 @@ import { Issuer, bearer } from './lib/jwt.mjs';
 import { startCollector } from './lib/otlp.mjs';
 import { connect } from './lib/raw.mjs';
 import { Authority } from './lib/tls.mjs';
+import { FORM, PARENT, SPAN, TRACE, traced } from './lib/traces.mjs';
 import { Upstream, fields, freePort } from './lib/upstream.mjs';
 import { pause, until } from './lib/wait.mjs';
-
-const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
-const SPAN = '00f067aa0ba902b7';
-const PARENT = `00-${TRACE}-${SPAN}-01`;
-const FORM = /^00-([0-9a-f]{32})-([0-9a-f]{16})-0([0-3])$/;
 
 let upstream;
 
@@ -35,13 +31,7 @@ const shop = () => ({
     'shop.json': openapi({ title: 'Shop', version: '1.0', context: '/shop', endpoints: upstream.url, paths: { '/pets/{id}': 'get put' } }),
 });
 
-/** The fields of that name that the backend saw. */
-async function seen(gateway, headers) {
-    const answer = await gateway.call('/shop/pets/7', { headers });
-
-    assert.equal(answer.status, 200, answer.text);
-    return { parent: fields(upstream.last, 'traceparent'), state: fields(upstream.last, 'tracestate') };
-}
+const seen = (gateway, headers) => traced(gateway, upstream, '/shop/pets/7', headers);
 
 const KIND = { internal: 1, server: 2, client: 3 };
 const ERROR = 2;

@@ -5,12 +5,8 @@ import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
 import { run, startGateway, temporary } from './lib/gateway.mjs';
+import { FORM, PARENT, SPAN, TRACE, traced } from './lib/traces.mjs';
 import { Upstream, fields } from './lib/upstream.mjs';
-
-const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
-const SPAN = '00f067aa0ba902b7';
-const PARENT = `00-${TRACE}-${SPAN}-01`;
-const FORM = /^00-([0-9a-f]{32})-([0-9a-f]{16})-0([0-3])$/;
 
 let upstream;
 
@@ -23,13 +19,7 @@ const shop = (more) => ({
     'shop.json': openapi({ title: 'Shop', version: '1.0', context: '/shop', endpoints: upstream.url, paths: { '/pets/{id}': 'get put' }, ...more }),
 });
 
-/** The fields of that name that the backend saw. */
-async function seen(gateway, headers) {
-    const answer = await gateway.call('/shop/pets/7', { headers });
-
-    assert.equal(answer.status, 200, answer.text);
-    return { parent: fields(upstream.last, 'traceparent'), state: fields(upstream.last, 'tracestate') };
-}
+const seen = (gateway, headers) => traced(gateway, upstream, '/shop/pets/7', headers);
 
 describe('Without tracing', () => {
     let gateway;

@@ -17,8 +17,8 @@ import { PATHS, gathered, grpc, grpcClient, startGrpcServer } from './lib/grpc.m
 import { H2Load } from './lib/h2load.mjs';
 import { Load } from './lib/load.mjs';
 import { call, connect } from './lib/raw.mjs';
+import { openStream, startSlowUpstream } from './lib/streams.mjs';
 import { Authority } from './lib/tls.mjs';
-import { startUpstream } from './lib/upstream.mjs';
 import { LONG, SLOW, patience, pause, until } from './lib/wait.mjs';
 
 const RATE = SLOW ? 150 : LONG ? 2000 : 400;
@@ -34,7 +34,7 @@ let sockets;
 before(async () => {
     ca = new Authority();
     server = ca.issue('server');
-    upstream = await startUpstream({ stream: serve });
+    upstream = await startSlowUpstream();
     sockets = new WebSocketServer({ server: upstream.server });
     sockets.on('connection', (ws) => ws.on('error', () => {}).on('message', (m) => ws.send(String(m))));
     echo = await startGrpcServer();
@@ -44,23 +44,6 @@ after(async () => {
     sockets?.clients.forEach((ws) => ws.terminate());
     await upstream?.close();
 });
-
-function serve(req, res) {
-    const slow = /\/slow\/(\d+)/.exec(req.url);
-
-    if (req.url.includes('/events')) {
-        res.writeHead(200, { 'Content-Type': 'text/event-stream' });
-        const timer = setInterval(() => res.write('data: tick\n\n'), 50);
-
-        res.on('close', () => clearInterval(timer));
-    } else if (slow) {
-        req.resume();
-        setTimeout(() => res.end('slow'), patience(Number(slow[1])));
-    } else {
-        req.resume();
-        res.end(req.url);
-    }
-}
 
 const api = (name, version = 1) => openapi({ title: name, version: `${version}.0.0`, context: `/${name}`, endpoints: `${upstream.url}/v${version}` });
 
@@ -108,17 +91,6 @@ async function finish(all) {
     for (const load of all)
         assert.deepEqual(load.failures.slice(0, 5), [], `${load.failures.length} of ${load.issued} calls of a ${load.constructor.name} failed`);
     assert.equal(all.reduce((n, l) => n + l.done, 0), all.reduce((n, l) => n + l.issued, 0), 'calls without an answer');
-}
-
-async function openStream(port, target, tls) {
-    const client = await connect(port, { tls });
-
-    client.events = 0;
-    client.onData = () => client.events++;
-    await client.request({ path: target });
-    assert.equal((await client.head()).status, 200);
-    await client.when((c) => c.events > 0);
-    return client;
 }
 
 async function openSocket(gateway) {
