@@ -35,6 +35,13 @@ static enum err said(struct problems *ps, struct str path, const char *what)
     return ERR_IO;
 }
 
+static bool is_regular(int fd)
+{
+    struct stat st;
+
+    return !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
 static enum err read_all(int fd, struct buf *b)
 {
     ssize_t n;
@@ -54,16 +61,21 @@ static enum err read_all(int fd, struct buf *b)
 enum err whole_file_read(struct arena *a, struct str path, size_t max_bytes,
                          struct problems *ps, struct str *out)
 {
-    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
+    /* Not blocking, in case it is a pipe that nobody writes to. */
+    int fd = open(path.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct buf b;
     enum err e;
 
     if (fd < 0)
-        return errno == ENOENT ? ERR_NOT_FOUND
-                               : said(ps, path, "cannot be opened");
+        return errno == ENOENT || errno == ENOTDIR
+                   ? ERR_NOT_FOUND
+                   : said(ps, path, "cannot be opened");
     buf_init(&b, max_bytes + 65536);
-    e = read_all(fd, &b);
-    if (e == ERR_LIMIT || b.len > max_bytes) {
+    e = is_regular(fd) ? read_all(fd, &b) : ERR_INVALID;
+    if (e == ERR_INVALID) {
+        problem_error(ps, path, 0, "is no regular file");
+        e = ERR_IO;
+    } else if (e == ERR_LIMIT || b.len > max_bytes) {
         problem_error(ps, path, 0, "is larger than %zu bytes", max_bytes);
         e = ERR_LIMIT;
     } else if (e) {

@@ -10,12 +10,10 @@
 #include "traffic/tiers.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <unistd.h>
 
-#include "base/buf.h"
 #include "base/log.h"
+#include "base/whole_file.h"
 #include "format/conf_read.h"
 #include "format/yaml.h"
 #include "traffic/tier_conditions.h"
@@ -450,42 +448,18 @@ enum err tiers_parse(struct arena *a, struct str text, struct str file,
     return ps->errors > errors ? ERR_INVALID : ERR_OK;
 }
 
-static enum err read_all(int fd, struct buf *b)
-{
-    ssize_t n;
-
-    do {
-        enum err e = buf_reserve(b, 65536);
-
-        if (e)
-            return e;
-        n = read(fd, b->p + b->len, 65536);
-        if (n > 0)
-            b->len += (size_t)n;
-    } while (n > 0 || (n < 0 && errno == EINTR));
-    return n ? ERR_IO : ERR_OK;
-}
-
 enum err tiers_read(struct arena *a, struct str path, struct tiers *out,
                     struct problems *ps)
 {
-    struct buf b;
-    enum err e;
-    int fd;
+    struct str text = STR_NULL; /* the tree points into it */
+    enum err e = ERR_OK;
 
-    if (!path.len)
-        return tiers_parse(a, STR_NULL, path, out, ps);
-    buf_init(&b, FILE_MAX);
-    fd = open(arena_copy(a, path).p, O_RDONLY | O_CLOEXEC);
-    e = fd < 0 ? ERR_IO : read_all(fd, &b);
-    if (e)
+    if (path.len)
+        e = whole_file_read(a, arena_copy(a, path), FILE_MAX, ps, &text);
+    if (e == ERR_NOT_FOUND) {
         problem_error(ps, path, 0, "cannot be read: %s",
-                      e == ERR_LIMIT ? "it is larger than 4m"
-                                     : strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    if (!e) /* the tree points into the text */
-        e = tiers_parse(a, arena_copy(a, buf_view(&b)), path, out, ps);
-    buf_done(&b);
-    return e;
+                      strerrordesc_np(ENOENT));
+        e = ERR_IO;
+    }
+    return e ? e : tiers_parse(a, text, path, out, ps);
 }

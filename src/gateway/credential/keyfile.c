@@ -1,7 +1,6 @@
 /* keyfile.c - API keys and their file. See keyfile.h. */
 #include "gateway/credential/keyfile.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <unistd.h>
@@ -11,10 +10,14 @@
 #include "base/map.h"
 #include "base/whole_file.h"
 #include "format/json.h"
-#include "format/openapi.h"
 #include "gateway/trust.h"
 
-enum { LIST_MAX = 256, LINE_MAX_BYTES = 64 * 1024, KEYS_MAX = 1000000 };
+enum {
+    LIST_MAX = 256,
+    LINE_MAX_BYTES = 64 * 1024,
+    FILE_MAX_BYTES = 512 << 20,
+    KEYS_MAX = 1000000,
+};
 
 struct keyfile {
     struct arena *arena;
@@ -250,18 +253,14 @@ enum err keyfile_load(struct str path, struct problems *ps,
     struct arena *a = arena_new();
     struct keyfile *k = arena_alloc(a, sizeof(*k));
     struct str text = STR("");
-    struct file_mark mark;
-    enum err e = ERR_OK;
+    enum err e;
 
     k->arena = a;
     k->path = arena_copy(a, path);
-    file_mark_take(k->path, &mark);
-    if (mark.s.st_ino)
-        e = oas_files.read(oas_files.arg, a, k->path, &text);
-    if (e)
-        problem_error(ps, path, 0, "cannot be read: %s",
-                      strerrordesc_np(errno));
-    else if (!read_lines(k, text, ps))
+    e = whole_file_read(a, k->path, FILE_MAX_BYTES, ps, &text);
+    if (e == ERR_NOT_FOUND)
+        e = ERR_OK; /* there are none yet */
+    if (!e && !read_lines(k, text, ps))
         e = ERR_INVALID;
     if (e) {
         keyfile_free(k);
@@ -442,7 +441,7 @@ static enum err write_table(const struct keyfile *k, const struct api_key *more,
     struct buf b;
     enum err e = ERR_OK;
 
-    buf_init(&b, 1u << 30);
+    buf_init(&b, FILE_MAX_BYTES);
     for (size_t i = 0; i < k->count && !e; i++)
         if (!(e = api_key_write(&b, &k->keys[i])))
             e = buf_char(&b, '\n');

@@ -129,6 +129,14 @@ static void a_file_is_read_up_to_its_ceiling(void **state)
         whole_file_read(a, arena_printf(a, "%s", folder), 9, &ps, &text),
         ERR_IO);
     assert_int_equal(ps.errors, 2);
+    assert_int_equal(whole_file_read(a,
+                                     arena_printf(a, "%.*s/x", STR_ARG(path)),
+                                     9, &ps, &text),
+                     ERR_NOT_FOUND);
+    unlink(path.p);
+    assert_int_equal(mkfifo(path.p, 0600), 0); /* is not waited for */
+    assert_int_equal(whole_file_read(a, path, 9, &ps, &text), ERR_IO);
+    assert_int_equal(ps.errors, 3);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
