@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sip.h"
 
 enum { SMALLEST = 8 }; /* entries; a power of two */
 #define LARGEST (1u << 30)
@@ -225,36 +226,6 @@ static void draw_seed(void)
     random_bytes(seed, sizeof(seed));
 }
 
-struct sip {
-    uint64_t v0, v1, v2, v3;
-};
-
-static inline uint64_t rotate(uint64_t x, int by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static inline void sip_round(struct sip *s)
-{
-    s->v0 += s->v1;
-    s->v2 += s->v3;
-    s->v1 = rotate(s->v1, 13) ^ s->v0;
-    s->v3 = rotate(s->v3, 16) ^ s->v2;
-    s->v0 = rotate(s->v0, 32);
-    s->v2 += s->v1;
-    s->v0 += s->v3;
-    s->v1 = rotate(s->v1, 17) ^ s->v2;
-    s->v3 = rotate(s->v3, 21) ^ s->v0;
-    s->v2 = rotate(s->v2, 32);
-}
-
-static inline void sip_word(struct sip *s, uint64_t word)
-{
-    s->v3 ^= word;
-    sip_round(s);
-    s->v0 ^= word;
-}
-
 /* Eight letters at once: the top bit of a byte says whether it is ASCII and
  * in 'A' to 'Z'; moved down two places it is the bit of lower case. */
 static uint64_t lower8(uint64_t w)
@@ -281,20 +252,12 @@ static inline uint64_t sip13(const char *p, size_t n, bool fold)
     struct sip s;
 
     pthread_once(&seed_once, draw_seed);
-    s = (struct sip) {
-        seed[0] ^ 0x736f6d6570736575ull,
-        seed[1] ^ 0x646f72616e646f6dull,
-        seed[0] ^ 0x6c7967656e657261ull,
-        seed[1] ^ 0x7465646279746573ull,
-    };
+    s = sip_begin(seed[0], seed[1]);
     for (; n >= 8; p += 8, n -= 8)
         sip_word(&s, load(p, 8, fold));
     sip_word(&s, length | (n ? load(p, n, fold) : 0));
     s.v2 ^= 0xff;
-    sip_round(&s);
-    sip_round(&s);
-    sip_round(&s);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return sip_end(&s);
 }
 
 uint64_t hash_bytes(const void *p, size_t n)
