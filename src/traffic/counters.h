@@ -67,7 +67,9 @@ enum err counters_flush(struct counters *c, uint64_t now_us);
 /* For metrics; since the table is new, all processes together. */
 struct counters_stats {
     uint64_t slots;
-    uint64_t live;         /* slots whose window goes on; counted by looking */
+    /* Slots whose window goes on, counted by looking. Keys lie anywhere with
+     * equal chances: a part of a large table says how many there are in all. */
+    uint64_t live;
     uint64_t full_refused; /* calls that found no place for a counter */
     uint64_t full_passed;
     uint64_t claims;  /* counters begun */

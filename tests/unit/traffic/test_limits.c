@@ -345,8 +345,6 @@ static void what_another_process_has_at_once_counts(void **state)
 
 static void fill(struct counters *c)
 {
-    struct counters_stats s;
-
     for (unsigned i = 0; i < 20000; i++) {
         char name[16];
         struct take t;
@@ -355,25 +353,40 @@ static void fill(struct counters *c)
         t = per_minute(c, name, 1);
         take_one(c, &t, NOON_US);
     }
-    counters_stats(c, NOON_US, &s);
-    assert_int_equal(s.live, s.slots);
 }
 
-static struct counters *small(struct table *t, enum counters_full full)
+static struct counters *sized(struct table *t, uint64_t slots,
+                              enum counters_full full)
 {
     struct counters_conf conf = table_conf(t);
 
     counters_close(t->c);
     unlink(t->path);
-    conf.slots = 1024;
+    conf.slots = slots;
     conf.full = full;
     must(!counters_open(&conf, NOON_US, &t->c, &t->opened));
     return t->c;
 }
 
+static void how_many_are_live_is_counted_or_estimated(void **state)
+{
+    struct counters *c = sized(*state, 1024, COUNTERS_PASS);
+    struct counters_stats s;
+
+    fill(c);
+    counters_stats(c, NOON_US, &s);
+    assert_int_equal(s.live, s.slots);
+    c = sized(*state, 1 << 20, COUNTERS_PASS);
+    counters_stats(c, NOON_US, &s);
+    assert_int_equal(s.live, 0);
+    fill(c);
+    counters_stats(c, NOON_US, &s);
+    assert_in_range(s.live, 18000, 22000);
+}
+
 static void a_full_table_refuses_new_counters_and_keeps_the_old(void **state)
 {
-    struct counters *c = small(*state, COUNTERS_REFUSE);
+    struct counters *c = sized(*state, 1024, COUNTERS_REFUSE);
     struct take known = per_minute(c, "known", 2), fresh;
     struct take both[2];
     struct limits_result r;
@@ -398,7 +411,7 @@ static void a_full_table_refuses_new_counters_and_keeps_the_old(void **state)
 
 static void a_full_table_may_let_pass_what_it_cannot_count(void **state)
 {
-    struct counters *c = small(*state, COUNTERS_PASS);
+    struct counters *c = sized(*state, 1024, COUNTERS_PASS);
     struct take known = per_minute(c, "known", 2), both[2];
     struct limits_result r;
     struct counters_stats s;
@@ -445,6 +458,7 @@ int main(void)
         TEST(what_another_process_has_at_once_counts),
         TEST(a_full_table_refuses_new_counters_and_keeps_the_old),
         TEST(a_full_table_may_let_pass_what_it_cannot_count),
+        TEST(how_many_are_live_is_counted_or_estimated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
