@@ -16,6 +16,19 @@ void explain_stamp(struct explain *e, uint64_t us)
         e->us[e->stamped] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
+enum explain_reason explain_refusal(const struct explain *e)
+{
+    uint32_t i = explain_count(e);
+
+    if (!i || e->records[i - 1].verdict != EXPLAIN_REFUSED)
+        return REASONS;
+    for (; i && e->records[i - 1].verdict != EXPLAIN_PASSED; i--)
+        if (e->records[i - 1].verdict == EXPLAIN_REFUSED &&
+            e->records[i - 1].reason != REASON_OTHER)
+            return (enum explain_reason)e->records[i - 1].reason;
+    return REASON_OTHER;
+}
+
 /* ---- names ---- */
 
 const char *explain_step_name(enum explain_step step)

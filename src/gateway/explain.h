@@ -74,6 +74,10 @@ static inline uint32_t explain_count(const struct explain *e)
     return e->count < EXPLAIN_RECORDS ? e->count : EXPLAIN_RECORDS;
 }
 
+/* What a call was refused for; REASONS: it was not. A call with a bad token
+ * that could have brought a key instead has a note of that at the end. */
+enum explain_reason explain_refusal(const struct explain *e);
+
 /* Of a marked call: the notes made since the last time were made at us after
  * its begin. */
 void explain_stamp(struct explain *e, uint64_t us);

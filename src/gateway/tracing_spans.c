@@ -189,14 +189,11 @@ static void tell_call(struct telling *to)
 
 /* ---- what was done for it ---- */
 
-static struct str last_reason(const struct exchange *x)
+static struct str why_refused(const struct exchange *x)
 {
-    const struct explain *e = &x->explain;
+    enum explain_reason r = explain_refusal(&x->explain);
 
-    if (!e->count)
-        return STR("refused");
-    return str_z(explain_reason_word(
-        (enum explain_reason)e->records[explain_count(e) - 1].reason));
+    return r < REASONS ? str_z(explain_reason_word(r)) : STR("refused");
 }
 
 static void tell_phase(struct telling *to, const struct trace_phase *p)
@@ -206,7 +203,7 @@ static void tell_phase(struct telling *to, const struct trace_phase *p)
     s.name = str_z(metrics_phase_name(p->is));
     if (p->refused) {
         s.failed = true;
-        s.why = last_reason(to->x);
+        s.why = why_refused(to->x);
         span_text(&s, "error.type", s.why);
     }
     tell_inner(to, &s);

@@ -111,6 +111,26 @@ static void the_last_note_always_has_room(void **state)
     assert_int_equal(x.notes[x.count - 1].reason, REASON_ENDPOINT_NONE);
 }
 
+static void a_refusal_has_the_reason_that_says_most(void **state)
+{
+    struct explain e = { 0 };
+    (void)state;
+
+    assert_int_equal(explain_refusal(&e), REASONS);
+    explain_note(&e, EXPLAIN_TOKEN, EXPLAIN_REFUSED, REASON_TOKEN_EXPIRED, 0,
+                 NULL);
+    assert_int_equal(explain_refusal(&e), REASON_TOKEN_EXPIRED);
+    explain_note(&e, EXPLAIN_SCHEME, EXPLAIN_SKIPPED, REASON_CREDENTIAL_ABSENT,
+                 0, NULL);
+    assert_int_equal(explain_refusal(&e), REASONS);
+    explain_note(&e, EXPLAIN_ENDPOINT, EXPLAIN_REFUSED, REASON_OTHER, 0, NULL);
+    assert_int_equal(explain_refusal(&e), REASON_TOKEN_EXPIRED);
+    /* The other credential was good, so that was not it. */
+    explain_note(&e, EXPLAIN_KEY, EXPLAIN_PASSED, REASON_KEY_GOOD, 0, NULL);
+    explain_note(&e, EXPLAIN_ENDPOINT, EXPLAIN_REFUSED, REASON_OTHER, 0, NULL);
+    assert_int_equal(explain_refusal(&e), REASON_OTHER);
+}
+
 static void all_of_it_fits_whatever_the_texts(void **state)
 {
     char *huge = arena_raw(a, 100000);
@@ -379,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(notes_come_back_as_they_were),
         TEST(the_last_note_always_has_room),
+        TEST(a_refusal_has_the_reason_that_says_most),
         TEST(all_of_it_fits_whatever_the_texts),
         TEST(every_reason_has_words),
         TEST(a_page_says_it_all_and_draws_nothing),
