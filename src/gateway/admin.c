@@ -248,6 +248,9 @@ static void metrics(struct http_stream *s)
     view_certificates(g, s->arena, &x->view);
     view_keysets(g, s->arena, &x->view);
     view_files(g, s->arena, &x->view);
+    x->view.has_limits = g->counters != NULL;
+    if (g->counters)
+        counters_stats(g->counters, clock_wall_us(), &x->view.limits);
     x->view.has_events = g->events != NULL;
     if (g->events)
         events_stats(g->events, &x->view.events);

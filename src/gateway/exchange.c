@@ -563,6 +563,14 @@ static uint32_t series_of(struct exchange *x)
     return id - 1;
 }
 
+static void count_refusal(struct exchange *x)
+{
+    enum explain_reason r = explain_refusal(&x->explain);
+
+    if (r < REASONS)
+        metrics_add(&x->worker->metrics->refusals[r], 1);
+}
+
 /* What was decided about it, when somebody may ask. */
 static void keep_explanation(struct exchange *x, uint64_t us)
 {
@@ -656,6 +664,8 @@ static void on_end(struct http_stream *s)
     us = loop_now_us(w->loop) - s->start_us;
     metrics_record(w->metrics, series_of(x), s->status, us, s->body_in,
                    s->body_out);
+    if (x->refusal)
+        count_refusal(x);
     if (w->snapshot->log_format)
         log_access(x, us);
     if (x->trace)

@@ -16,6 +16,8 @@
 #include "base/buf.h"
 #include "events/events.h"
 #include "events/otlp.h"
+#include "gateway/explain.h"
+#include "traffic/counters.h"
 
 #define METRICS_OTHER 0
 #define METRICS_SERIES 10000 /* besides "other" */
@@ -53,6 +55,24 @@ struct metrics_times {
     _Atomic uint64_t sum_ns;
 };
 
+/* What a thread remembers of credentials (token_cache.h), by kind. */
+enum metrics_cache {
+    CACHE_JWT,
+    CACHE_OPAQUE,
+    CACHE_API_KEY, /* signed ones */
+    CACHE_BASIC,
+    CACHE_CERTIFICATE, /* that a balancer passed on */
+    CACHE_ASSERTION,   /* that we make for backends */
+    METRICS_CACHES,
+};
+
+enum metrics_lookup {
+    LOOKUP_HIT,
+    LOOKUP_BAD,  /* known to be no good */
+    LOOKUP_MISS, /* it is verified, a server asked */
+    METRICS_LOOKUPS,
+};
+
 struct metrics_thread {
     /* Connections of clients. */
     _Atomic uint64_t connections_accepted;
@@ -76,6 +96,10 @@ struct metrics_thread {
     _Atomic uint64_t retries;
     _Atomic uint64_t breaker_opened;
     _Atomic uint64_t suspended;
+
+    /* Who may pass. */
+    _Atomic uint64_t refusals[REASONS];
+    _Atomic uint64_t lookups[METRICS_CACHES][METRICS_LOOKUPS];
 
     struct metrics_times phases[METRICS_PHASES]; /* of calls that are timed */
     _Atomic(struct metrics_chunk *) chunks[METRICS_CHUNKS];
@@ -135,6 +159,14 @@ static inline void metrics_record(struct metrics_thread *t, uint32_t series,
     metrics_add(&cell->sum_us, us);
     metrics_add(&cell->bytes_in, bytes_in);
     metrics_add(&cell->bytes_out, bytes_out);
+}
+
+/* A credential was looked up. */
+static inline void metrics_lookup(struct metrics_thread *t,
+                                  enum metrics_cache cache,
+                                  enum metrics_lookup result)
+{
+    metrics_add(&t->lookups[cache][result], 1);
 }
 
 /* A call that was timed had that phase. */
@@ -205,6 +237,8 @@ struct metrics_view {
     size_t keyset_count;
     const struct metrics_file *files;
     size_t file_count;
+    bool has_limits;
+    struct counters_stats limits;
     bool has_events;
     struct events_stats events;
     bool has_spans;

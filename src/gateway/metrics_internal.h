@@ -8,7 +8,8 @@
  *   metrics_process.c    the program, its configuration, memory, files, loops
  *   metrics_clients.c    connections of clients, and their calls by operation
  *   metrics_backends.c   endpoints and connections to them
- *   metrics_access.c     issuers, keys, and who may not pass
+ *   metrics_access.c     issuers, what is known of credentials, limits,
+ *                        refusals
  *   metrics_phases.c     where the time of calls goes
  *   metrics_export.c     events and spans
  */

@@ -1,5 +1,5 @@
-/* metrics_phases.c - where the time of calls goes: of one in TRACE_TIMED, and of
- * every one that is sampled (tracing.h). See metrics_internal.h.
+/* metrics_phases.c - where the time of calls goes: of one in TRACE_TIMED, and
+ * of every one that is sampled (tracing.h). See metrics_internal.h.
  */
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* metrics_text.c - the text Prometheus reads, of the tables of all subjects. See
- * metrics_internal.h.
+/* metrics_text.c - the text Prometheus reads, of the tables of all subjects.
+ * See metrics_internal.h.
  */
 #include "base/utf8.h"
 #include "gateway/metrics_internal.h"

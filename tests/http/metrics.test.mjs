@@ -1,12 +1,15 @@
-// metrics.test.mjs - where the time of calls goes.
+// metrics.test.mjs - where the time of calls goes; why calls are refused, and
+// what is remembered of credentials.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
 import { openapi } from './lib/document.mjs';
-import { startGateway } from './lib/gateway.mjs';
+import { run, startGateway } from './lib/gateway.mjs';
 import { Issuer, bearer } from './lib/jwt.mjs';
 import { startCollector } from './lib/otlp.mjs';
 import { connect } from './lib/raw.mjs';
+import { Authority } from './lib/tls.mjs';
 import { startUpstream } from './lib/upstream.mjs';
 import { pause, until } from './lib/wait.mjs';
 
@@ -131,5 +134,162 @@ describe('Phases of calls', () => {
 
         assert.equal(counts(m).authentication, 1);
         assert.ok(seconds(m, 'authentication') < 0.2, `${seconds(m, 'authentication')} s`);
+    });
+});
+
+describe('Refusals', () => {
+    const refusals = (m) => Object.fromEntries(m.find('tollgate_refusals_total').map((s) => [s.labels.reason, s.value]));
+
+    test('are counted by reason, and nothing else is', async (t) => {
+        const gateway = await gatewayFor(t, {
+            documents: {
+                ...documents(),
+                'either.json': openapi({
+                    title: 'Either', version: '1', context: '/either', endpoints: upstream.url,
+                    paths: { '/x': { get: { responses: {}, security: [{ token: ['read'] }, { key: [] }], 'x-wso2-throttling-tier': 'One' } } },
+                    components: { securitySchemes: { ...COMPONENTS.securitySchemes, key: { type: 'apiKey', in: 'header', name: 'X-Key' } } },
+                }),
+            },
+            files: { 'keys.json': issuer.jwks, 'policies.yaml': 'tiers:\n  - {name: Plenty, limits: [{requests: 1000, window: 1h}]}\n  - {name: One, limits: [{requests: 1, window: 1h}]}\n' },
+            threads: 2,
+        });
+        const many = async (n, status, target, options) => {
+            for (let i = 0; i < n; i++)
+                assert.equal((await gateway.call(target, options)).status, status, target);
+        };
+
+        await many(3, 200, '/open/x');
+        await many(2, 404, '/nowhere');
+        await many(1, 404, '/open/y');
+        await many(1, 405, '/open/x', { method: 'PUT' });
+        await many(3, 401, '/safe/x', { method: 'POST' });
+        await many(2, 401, '/safe/x', { method: 'POST', headers: bearer('x.y.z') });
+        await many(4, 401, '/safe/x', { method: 'POST', headers: bearer(issuer.token({ exp: 1000 })) });
+        await many(1, 401, '/either/x', { headers: bearer(issuer.token({ exp: 1000 })) }); // and no key, which says less
+        await many(1, 403, '/either/x', { headers: bearer(issuer.token()) });
+        await many(1, 200, '/either/x', { headers: bearer(issuer.token({ scope: 'read' })) });
+        await many(2, 429, '/either/x', { headers: bearer(issuer.token({ scope: 'read' })) });
+        await many(1, 500, '/gone/x');
+        upstream.handler = (req, res) => res.writeHead(418).end();
+        t.after(() => (upstream.handler = null));
+        await many(1, 418, '/open/x');
+        const expected = {
+            no_route: 2, no_operation: 1, no_method: 1, no_credential: 3, token_malformed: 2, token_expired: 5, scope_missing: 1, limit_reached: 2,
+            endpoint_failed: 1,
+        };
+
+        await until(async () => (await gateway.metrics()).sum('tollgate_http_requests_total') === 23, { what: 'all calls to be over' });
+        assert.deepEqual(refusals(await gateway.metrics()), expected);
+    });
+});
+
+describe('Look-ups of credentials', () => {
+    const certificates = new Authority();
+    const client = certificates.issue('client', { client: true }), server = certificates.issue('server');
+    const scheme = { token: COMPONENTS.securitySchemes.token, user: { type: 'http', scheme: 'basic' }, key: { type: 'apiKey', in: 'header', name: 'X-Key' } };
+    const op = (name) => ({ get: { responses: {}, security: [{ [name]: [] }] } });
+    let judge, gateway;
+
+    before(async () => {
+        judge = await startUpstream({ handler: (req, res, body) => res.setHeader('Content-Type', 'application/json')
+            .end(JSON.stringify({ active: /good/.test(body), client_id: 'app' })) });
+        gateway = await startGateway({
+            documents: {
+                'a.json': openapi({
+                    title: 'A', version: '1', context: '/a', endpoints: upstream.url, paths: { '/token': op('token'), '/user': op('user'), '/key': op('key') },
+                    components: { securitySchemes: scheme },
+                }),
+                'b.json': openapi({ title: 'B', version: '1', context: '/b', endpoints: upstream.url, paths: { '/x': 'get' }, 'x-wso2-mutual-ssl': 'mandatory' }),
+            },
+            files: { 'keys.json': issuer.jwks, secret: 'x' },
+            issuers: [{ issuer: issuer.issuer, jwks: 'keys.json' }],
+            introspection: [{ url: judge.url, tokenFile: 'secret' }],
+            outbound: { allow: ['127.0.0.1'] },
+            users: [{ name: 'ann', password: `@sha256:{${createHash('sha256').update('pass').digest('hex')}}` }],
+            tls: { certificate: server.certificate, key: server.key },
+            trustedProxies: ['127.0.0.1'],
+            authentication: { failures: 0, certificateCa: certificates.certificate },
+        });
+    });
+    after(async () => {
+        await gateway.stop();
+        await judge.close();
+    });
+
+    /** What was looked up in a cache while something was done. */
+    async function looked(cache, work) {
+        const now = async () => Object.fromEntries((await gateway.metrics()).find('tollgate_token_cache_lookups_total', { cache }).map((s) => [s.labels.result, s.value]));
+        const first = await now();
+
+        await work();
+        return Object.fromEntries(Object.entries(await now()).map(([result, n]) => [result, n - first[result]]));
+    }
+
+    async function calls(n, status, target, headers) {
+        for (let i = 0; i < n; i++) {
+            const answer = await gateway.call(target, { headers });
+
+            assert.equal(answer.status, status, answer.text);
+        }
+    }
+
+    test('of signed tokens', async () => {
+        const [good, old] = [bearer(issuer.token()), bearer(issuer.token({ exp: 1000 }))];
+
+        assert.deepEqual(await looked('jwt', () => calls(5, 200, '/a/token', good)), { hit: 4, bad: 0, miss: 1 });
+        assert.deepEqual(await looked('jwt', () => calls(3, 401, '/a/token', old)), { hit: 0, bad: 2, miss: 1 });
+        assert.deepEqual(await looked('opaque', () => calls(2, 200, '/a/token', good)), { hit: 0, bad: 0, miss: 0 });
+    });
+
+    test('of opaque tokens', async () => {
+        assert.deepEqual(await looked('opaque', () => calls(4, 200, '/a/token', bearer('good'))), { hit: 3, bad: 0, miss: 1 });
+        assert.deepEqual(await looked('opaque', () => calls(3, 401, '/a/token', bearer('wrong'))), { hit: 0, bad: 2, miss: 1 });
+        assert.deepEqual(await looked('jwt', () => calls(1, 200, '/a/token', bearer('good'))), { hit: 0, bad: 0, miss: 0 });
+    });
+
+    test('of passwords', async () => {
+        const basic = (pair) => ({ Authorization: `Basic ${Buffer.from(pair).toString('base64')}` });
+
+        assert.deepEqual(await looked('basic', () => calls(3, 200, '/a/user', basic('ann:pass'))), { hit: 2, bad: 0, miss: 1 });
+        assert.deepEqual(await looked('basic', () => calls(3, 401, '/a/user', basic('ann:no'))), { hit: 0, bad: 2, miss: 1 });
+    });
+
+    test('of signed API keys', async () => {
+        const { stdout } = await run(['apikey', 'new', '--signed', '--name', 'app', '--json', '--state-dir', gateway.stateDir]);
+        const key = JSON.parse(stdout).apikey;
+        const cut = key.slice(0, -4);
+
+        assert.deepEqual(await looked('api_key', () => calls(3, 200, '/a/key', { 'X-Key': key })), { hit: 2, bad: 0, miss: 1 });
+        assert.deepEqual(await looked('api_key', () => calls(3, 401, '/a/key', { 'X-Key': cut })), { hit: 0, bad: 2, miss: 1 });
+    });
+
+    test('of certificates that a balancer passes on', async () => {
+        const headers = { 'X-WSO2-CLIENT-CERTIFICATE': encodeURIComponent(client.certificatePem) };
+
+        assert.deepEqual(await looked('certificate', () => calls(3, 200, '/b/x', headers)), { hit: 2, bad: 0, miss: 1 });
+    });
+
+    test('of assertions for backends', async () => {
+        const headers = bearer(issuer.token());
+
+        gateway.configure({ backendJwt: { enabled: true, algorithm: 'ES256' } });
+        await gateway.mustReload();
+        assert.deepEqual(await looked('assertion', () => calls(3, 200, '/a/token', headers)), { hit: 2, bad: 0, miss: 1 });
+    });
+});
+
+describe('The table of limits', () => {
+    test('shows how full it is', async (t) => {
+        const gateway = await gatewayFor(t, { counters: { slots: 2048 } });
+        const look = async () => {
+            const m = await gateway.metrics();
+
+            return { slots: m.sum('tollgate_limit_slots'), live: m.sum('tollgate_limit_slots_live'), begun: m.sum('tollgate_limit_slots_begun_total') };
+        };
+
+        assert.deepEqual(await look(), { slots: 2048, live: 0, begun: 0 });
+        for (let i = 0; i < 3; i++)
+            assert.equal((await gateway.call('/safe/x', { method: 'POST', headers: bearer(issuer.token()) })).status, 200);
+        assert.deepEqual(await look(), { slots: 2048, live: 1, begun: 1 });
     });
 });

@@ -52,6 +52,7 @@ async function ask(query) {
 const becomes = (query, value) => until(async () => (await ask(query)) === value, { ms: 20000, every: 200, what: `${query} to be ${value}` });
 
 test('the text is as promtool wants it', async () => {
+    assert.equal((await gateway.call('/nothing')).status, 404);
     const { text } = await gateway.adminCall('/metrics');
     const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8', timeout: patience(20000) });
 
@@ -66,11 +67,12 @@ test('it is up, and knows the calls, their operations, and the events', async ()
     for (let i = 0; i < 3; i++)
         assert.equal((await gateway.call('/nothing')).status, 404);
     await becomes('up{job="tollgate"}', 1);
-    await becomes('sum(tollgate_http_requests_total)', 45);
+    await becomes('sum(tollgate_http_requests_total)', 46);
     await becomes('sum(tollgate_http_requests_total{api="Shop",path="/pets/{id}"})', 37);
-    await becomes('sum(tollgate_http_requests_total{status="4xx"})', 3);
-    await becomes('tollgate_events_accepted_total', 45);
-    await becomes('tollgate_events_delivered_total', 45);
+    await becomes('sum(tollgate_http_requests_total{status="4xx"})', 4);
+    await becomes('tollgate_refusals_total{reason="no_route"}', 4);
+    await becomes('tollgate_events_accepted_total', 46);
+    await becomes('tollgate_events_delivered_total', 46);
     await becomes('sum(tollgate_http_request_duration_seconds_count{api="Shop"})', 42);
     assert.ok((await ask('histogram_quantile(0.99, sum by (le) (tollgate_http_request_duration_seconds_bucket))')) > 0);
 });

@@ -245,6 +245,11 @@ describe('A full table of counters', () => {
         const stdout = await gateway.explain(refused[0]);
 
         assert.match(stdout, /counters/);
+        const metrics = await gateway.metrics();
+
+        assert.equal(metrics.sum('tollgate_limit_slots_full_total', { result: 'refused' }), refused.length);
+        assert.equal(metrics.sum('tollgate_refusals_total', { reason: 'limit_table' }), refused.length);
+        assert.equal(metrics.sum('tollgate_limit_slots_live'), answers.length - refused.length);
         await gateway.stop();
     });
 
@@ -253,6 +258,7 @@ describe('A full table of counters', () => {
         const answers = await crowd(gateway, 0, 1300);
 
         assert.ok(answers.every((a) => a.status === 200));
+        assert.ok((await gateway.metrics()).sum('tollgate_limit_slots_full_total', { result: 'passed' }) >= 1300 - 1024);
         assert.equal(await passing(gateway, '/a/x', { ...from(0), n: 5, code: '900800' }), 1, 'what is counted is');
         await gateway.stop();
     });

@@ -448,6 +448,7 @@ static enum finding check_new(struct auth_run *run, const struct key_conf *k,
         return failed(run, REASON_KEY_MALFORMED, NULL);
     why = token_cache_failure(w->tokens, text, version, loop_now_ms(w->loop),
                               now_s);
+    metrics_lookup(w->metrics, CACHE_API_KEY, why ? LOOKUP_BAD : LOOKUP_MISS);
     if (why)
         return failed(run, (enum explain_reason)why, NULL);
     a = arena_new();
@@ -474,10 +475,13 @@ static struct token_entry *known(const struct key_conf *k, struct worker *w,
 static enum finding check_signed(struct auth_run *run, const struct key_conf *k,
                                  struct str text)
 {
-    struct token_entry *e = known(k, run->x->worker, text);
+    struct worker *w = run->x->worker;
+    struct token_entry *e = known(k, w, text);
 
-    if (e)
+    if (e) {
+        metrics_lookup(w->metrics, CACHE_API_KEY, LOOKUP_HIT);
         return judge_signed(run, k, e);
+    }
     return credential_may_try(run) ? check_new(run, k, text) : FOUND_BAD;
 }
 

@@ -228,9 +228,12 @@ static enum finding look(struct auth_run *run, const struct basic *b,
     struct token_entry *e = token_cache_find(w->tokens, name);
     size_t len, colon;
     char *room;
+    bool bad;
 
-    if (e && now_ms < e->fresh_until_ms)
+    if (e && now_ms < e->fresh_until_ms) {
+        metrics_lookup(w->metrics, CACHE_BASIC, LOOKUP_HIT);
         return good(run, e);
+    }
     if (!credential_may_try(run))
         return FOUND_BAD;
     room = arena_raw(x->s.arena, b64_decoded(pair.len) + 1);
@@ -238,8 +241,11 @@ static enum finding look(struct auth_run *run, const struct basic *b,
         return refuse(run, &refusal_basic_invalid);
     text = str_from(room, len);
     colon = str_find(text, ':');
-    if (colon == text.len || len - colon > PASSWORD_MAX ||
-        token_cache_failure(w->tokens, name, 0, now_ms, 0))
+    if (colon == text.len || len - colon > PASSWORD_MAX)
+        return refuse(run, &refusal_basic_invalid);
+    bad = token_cache_failure(w->tokens, name, 0, now_ms, 0) != 0;
+    metrics_lookup(w->metrics, CACHE_BASIC, bad ? LOOKUP_BAD : LOOKUP_MISS);
+    if (bad)
         return refuse(run, &refusal_basic_invalid);
     return compare(run, b, name, str_head(text, colon),
                    str_skip(text, colon + 1));

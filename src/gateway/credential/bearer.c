@@ -41,6 +41,7 @@ struct waiting {
     /* for the answer of a server */
     struct introspect_wait *answer;
     size_t server;
+    bool asked;             /* one of them, just now */
     struct str unavailable; /* why one could not be asked */
     enum jwt_fault fault;   /* of the last one that said no */
 };
@@ -468,6 +469,7 @@ static enum finding verify_new(struct auth_run *run, const struct bearer *b,
         arena_free(a);
         return result;
     }
+    metrics_lookup(x->worker->metrics, CACHE_JWT, LOOKUP_MISS);
     f = verify(i, &t, now_s, &claim, &version);
     if (f == JWT_UNKNOWN_KEY) {
         if (wait_for_keys(run, b, h, i, a, &t, version))
@@ -553,6 +555,7 @@ static enum finding ask_on(struct waiting *w)
 
         introspect(worker_introspector(worker), w->b->servers[w->server],
                    w->token, now_s, on_judged, w, &r, &w->answer);
+        w->asked |= !r.known;
         if (r.verdict == INTROSPECT_LATER)
             return FOUND_LATER;
         if (heard(w, &r, &result))
@@ -579,6 +582,8 @@ static enum finding ask(struct auth_run *run, const struct bearer *b,
     struct waiting *w = waiting_for(run, b, h, token);
     enum finding result = ask_on(w);
 
+    metrics_lookup(run->x->worker->metrics, CACHE_OPAQUE,
+                   w->asked ? LOOKUP_MISS : LOOKUP_BAD);
     if (result == FOUND_LATER)
         run->waiting = w;
     return result;
@@ -599,8 +604,10 @@ static enum finding check_new(struct auth_run *run, const struct bearer *b,
     why = token_cache_failure(w->tokens, token, version_of(b, NULL, 0),
                               loop_now_ms(w->loop),
                               loop_wall_us(w->loop) / 1000000);
-    return why ? faulty(run, (enum jwt_fault)why, NULL)
-               : verify_new(run, b, h, token);
+    if (!why)
+        return verify_new(run, b, h, token);
+    metrics_lookup(w->metrics, CACHE_JWT, LOOKUP_BAD);
+    return faulty(run, (enum jwt_fault)why, NULL);
 }
 
 static enum finding check(struct auth_run *run, const void *conf)
@@ -615,11 +622,15 @@ static enum finding check(struct auth_run *run, const void *conf)
     if (!h || !token_of(h, &token, &run->proof))
         return FOUND_NOTHING;
     e = known(b, w, token);
-    if (e)
+    if (e) {
+        metrics_lookup(w->metrics, CACHE_JWT, LOOKUP_HIT);
         return finish(run, b, h, judge_signed(run, b, e, true));
+    }
     e = known_active(b, w, token);
-    if (e)
+    if (e) {
+        metrics_lookup(w->metrics, CACHE_OPAQUE, LOOKUP_HIT);
         return finish(run, b, h, judge(run, b, e, REASON_TOKEN_ACTIVE));
+    }
     if (!credential_may_try(run))
         return FOUND_BAD;
     return finish(run, b, h, check_new(run, b, h, token));

@@ -247,10 +247,11 @@ const struct certificate *passed_certificate_known(struct worker *w,
 {
     struct token_entry *e = token_cache_find(w->tokens, text);
 
-    return e && e->source == c->source &&
-                   loop_wall_us(w->loop) / 1000000 < e->until_s
-               ? e->more
-               : NULL;
+    if (!e || e->source != c->source ||
+        loop_wall_us(w->loop) / 1000000 >= e->until_s)
+        return NULL;
+    metrics_lookup(w->metrics, CACHE_CERTIFICATE, LOOKUP_HIT);
+    return e->more;
 }
 
 /* The field, and behind a comma those of the chain. */
@@ -283,6 +284,7 @@ const struct certificate *passed_certificate_read(struct exchange *x,
     struct token_entry *e;
     struct arena *own;
 
+    metrics_lookup(w->metrics, CACHE_CERTIFICATE, LOOKUP_MISS);
     if (read_text(x->s.arena, c, text, now_s, &found))
         return NULL;
     own = arena_new();

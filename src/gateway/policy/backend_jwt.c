@@ -152,9 +152,12 @@ static struct str assertion(struct exchange *x, const struct backend_jwt *j)
     uint64_t now_s = loop_wall_us(w->loop) / 1000000;
     struct str name = name_of(x, j, c), text;
     struct token_entry *e = token_cache_find(w->tokens, name);
-
     /* Made before a clock was set back it would live for too long. */
-    if (!e || now_s + EARLY_S >= e->until_s || now_s < e->from_s) {
+    bool old = e && (now_s + EARLY_S >= e->until_s || now_s < e->from_s);
+
+    metrics_lookup(w->metrics, CACHE_ASSERTION,
+                   e && !old ? LOOKUP_HIT : LOOKUP_MISS);
+    if (!e || old) {
         struct arena *a = arena_new();
 
         text = make(a, j, c, now_s);

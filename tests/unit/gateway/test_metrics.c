@@ -212,6 +212,34 @@ static void times_of_phases_are_added_up(void **state)
     assert_shows(&no_view, PHASE "count{phase=\"response_body\"} 0\n");
 }
 
+static void who_may_not_pass_is_shown_by_reason(void **state)
+{
+    struct metrics_thread *a = metrics_thread_new();
+    struct metrics_thread *b = metrics_thread_new();
+    const struct metrics_view v = {
+        .has_limits = true,
+        .limits = { .slots = 1024, .live = 5, .claims = 9, .full_passed = 2 },
+    };
+    (void)state;
+
+    metrics_add(&a->refusals[REASON_TOKEN_EXPIRED], 2);
+    metrics_add(&b->refusals[REASON_TOKEN_EXPIRED], 1);
+    metrics_lookup(a, CACHE_JWT, LOOKUP_HIT);
+    metrics_lookup(b, CACHE_JWT, LOOKUP_HIT);
+    metrics_lookup(b, CACHE_BASIC, LOOKUP_MISS);
+    assert_shows(&v, "tollgate_refusals_total{reason=\"token_expired\"} 3\n");
+    assert_hides(&v, "reason=\"token_issuer\"");
+#define LOOKUPS "tollgate_token_cache_lookups_total{cache="
+    assert_shows(&v, LOOKUPS "\"jwt\",result=\"hit\"} 2\n");
+    assert_shows(&v, LOOKUPS "\"jwt\",result=\"bad\"} 0\n");
+    assert_shows(&v, LOOKUPS "\"basic\",result=\"miss\"} 1\n");
+    assert_shows(&v, "tollgate_limit_slots 1024\n");
+    assert_shows(&v, "tollgate_limit_slots_live 5\n");
+    assert_shows(&v, "tollgate_limit_slots_begun_total 9\n");
+    assert_shows(&v, "tollgate_limit_slots_full_total{result=\"passed\"} 2\n");
+    assert_hides(&no_view, "tollgate_limit_slots");
+}
+
 static void an_operation_nobody_called_is_not_shown(void **state)
 {
     (void)state;
@@ -418,6 +446,7 @@ int main(void)
         TEST(calls_of_all_threads_are_added_up),
         TEST(counters_of_all_threads_are_added_up),
         TEST(times_of_phases_are_added_up),
+        TEST(who_may_not_pass_is_shown_by_reason),
         TEST(an_operation_nobody_called_is_not_shown),
         TEST(label_values_are_escaped),
         TEST(what_others_know_is_shown),
