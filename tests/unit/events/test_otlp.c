@@ -7,16 +7,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "events/otlp.h"
 #include "http/http_peer.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
 
-static struct loop *loop;
 static struct arena *arena;
 static struct problems problems;
 static struct otlp *otlp;
@@ -59,17 +56,13 @@ static void use(const struct otlp_conf *conf)
 
 static int begin(void **state)
 {
-    struct address at;
     struct otlp_conf conf;
     (void)state;
 
     loop = loop_new();
     arena = arena_new();
     problems_init(&problems, arena);
-    assert_int_equal(sock_parse(STR("127.0.0.1:0"), &at), ERR_OK);
-    assert_int_equal(sock_listen(&at, 16, false, &listener), ERR_OK);
-    assert_int_equal(sock_local(listener, &at), ERR_OK);
-    port = ntohs(((struct sockaddr_in *)(void *)&at.sa)->sin_port);
+    listener = listen_here(&port);
     peer_count = 0;
     otlp = otlp_new(loop, 2);
     conf = conf_with(100, 10);
@@ -91,21 +84,6 @@ static int end(void **state)
     conn_thread_done();
     arena_thread_done();
     return 0;
-}
-
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
-}
-
-/* Lets time pass, in steps, so that what is due in between happens. */
-static void pass(uint64_t ms)
-{
-    for (; ms; ms -= ms < 10 ? ms : 10) {
-        fake_pass(ms < 10 ? ms : 10);
-        turn(1);
-    }
 }
 
 static void add(unsigned thread, uint32_t spans)

@@ -11,9 +11,8 @@
 #include "format/conf_read.h"
 #include "gateway/credential/introspect.h"
 #include "http/http_peer.h"
-#include "net/address_class.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
+#include "temp_folder.h"
 
 struct told {
     unsigned times;
@@ -23,7 +22,6 @@ struct told {
     bool known;
 };
 
-static struct loop *loop;
 static struct arena *arena;
 static struct problems problems;
 static struct outbound *rules;
@@ -45,26 +43,6 @@ static enum err make_server(void)
                              &server);
 }
 
-static void write_secret(const char *text)
-{
-    FILE *f = fopen(secret_path.p, "w");
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-}
-
-static void listen_here(void)
-{
-    struct address at;
-
-    assert_int_equal(sock_parse(STR("127.0.0.1:0"), &at), ERR_OK);
-    assert_int_equal(sock_listen(&at, 16, false, &listener), ERR_OK);
-    assert_int_equal(sock_local(listener, &at), ERR_OK);
-    conf.url = arena_printf(arena, "http://127.0.0.1:%u/introspect",
-                            address_port((const struct sockaddr *)&at.sa));
-}
-
 static int begin(void **state)
 {
     struct str allow = STR("127.0.0.1");
@@ -77,6 +55,7 @@ static int begin(void **state)
         .connections = 4,
         .waiting = 100,
     };
+    unsigned port;
 
     (void)state;
     loop = loop_new();
@@ -91,10 +70,11 @@ static int begin(void **state)
     (void)conf_read(arena, introspection_fields, NULL, STR_NULL, "", NULL,
                     &conf, &problems);
     problems_init(&problems, arena);
-    listen_here();
+    listener = listen_here(&port);
+    conf.url = arena_printf(arena, "http://127.0.0.1:%u/introspect", port);
     secret_path =
         arena_printf(arena, "/tmp/tollgate-introspect-%d", (int)getpid());
-    write_secret("p:w d\n");
+    temp_file_write(secret_path, "p:w d\n");
     conf.client_id = STR("gate way");
     conf.client_secret_file = secret_path;
     conf.failures = 2;
@@ -103,23 +83,6 @@ static int begin(void **state)
     peer = NULL;
     peer_count = 0;
     return 0;
-}
-
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
-}
-
-static void pass(uint64_t ms)
-{
-    while (ms) {
-        uint64_t step = ms < 50 ? ms : 50;
-
-        fake_pass(step);
-        turn(1);
-        ms -= step;
-    }
 }
 
 static int end(void **state)
@@ -277,7 +240,7 @@ static void a_server_may_want_a_token_of_ours(void **state)
 
     conf.client_id = conf.client_secret_file = STR_NULL;
     conf.token_file = secret_path;
-    write_secret("abc\r\n");
+    temp_file_write(secret_path, "abc\r\n");
     assert_int_equal(make_server(), ERR_OK);
     ask("t");
     assert_non_null(strstr(request(), "\r\nAuthorization: Bearer abc\r\n"));
@@ -610,9 +573,9 @@ static void settings_that_cannot_be_are_problems(void **state)
     conf.client_secret_file = STR("/nowhere/x");
     assert_non_null(strstr(problem_with(), "cannot be read"));
     conf = good;
-    write_secret("two\nlines\n");
+    temp_file_write(secret_path, "two\nlines\n");
     assert_non_null(strstr(problem_with(), "one line"));
-    write_secret("\n");
+    temp_file_write(secret_path, "\n");
     assert_non_null(strstr(problem_with(), "must hold 1 to"));
 }
 

@@ -13,9 +13,8 @@
 #include "base/log.h"
 #include "gateway/credential/keyset.h"
 #include "http/http_peer.h"
-#include "net/address_class.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
+#include "temp_folder.h"
 
 #define KEY(kid)                                             \
     "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"" kid "\"," \
@@ -23,7 +22,6 @@
     "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}"
 #define SET(keys) "{\"keys\":[" keys "]}"
 
-static struct loop *loop;
 static struct arena *arena;
 static struct problems problems;
 static struct outbound *rules;
@@ -55,7 +53,7 @@ static int begin(void **state)
         .connections = 2,
         .waiting = 100,
     };
-    struct address at;
+    unsigned port;
 
     (void)state;
     loop = loop_new();
@@ -63,33 +61,13 @@ static int begin(void **state)
     problems_init(&problems, arena);
     rules = NULL;
     assert_int_equal(outbound_new(&conf, STR_NULL, &problems, &rules), ERR_OK);
-    assert_int_equal(sock_parse(STR("127.0.0.1:0"), &at), ERR_OK);
-    assert_int_equal(sock_listen(&at, 16, false, &listener), ERR_OK);
-    assert_int_equal(sock_local(listener, &at), ERR_OK);
-    url = arena_printf(arena, "http://127.0.0.1:%u/jwks?secret=x",
-                       address_port((const struct sockaddr *)&at.sa));
+    listener = listen_here(&port);
+    url = arena_printf(arena, "http://127.0.0.1:%u/jwks?secret=x", port);
     all = keysets_new(loop, retire, &loop);
     k = NULL;
     peer = NULL;
     peer_count = retired = woken = 0;
     return 0;
-}
-
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
-}
-
-static void pass(uint64_t ms)
-{
-    while (ms) {
-        uint64_t step = ms < 50 ? ms : 50;
-
-        fake_pass(step);
-        turn(1);
-        ms -= step;
-    }
 }
 
 static int end(void **state)
@@ -482,39 +460,28 @@ static void a_source_nobody_names_any_more_goes(void **state)
 
 /* Files */
 
-static const char *path;
-
-static void write_file(const char *text)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-}
+static struct str path;
 
 static void a_file_is_read_again_when_it_changes(void **state)
 {
-    struct str place;
     (void)state;
 
-    path = arena_printf(arena, "/tmp/tollgate-keyset-%d", (int)getpid()).p;
-    place = str_z(path);
-    write_file(SET(KEY("a")));
-    assert_int_equal(get(KEYSET_FILE, place), ERR_OK);
+    path = arena_printf(arena, "/tmp/tollgate-keyset-%d", (int)getpid());
+    temp_file_write(path, SET(KEY("a")));
+    assert_int_equal(get(KEYSET_FILE, path), ERR_OK);
     assert_int_equal(keyset_version(k), 1);
     assert_null(want());
     pass(3000);
     assert_int_equal(keyset_version(k), 1);
-    write_file(SET(KEY("a") "," KEY("b")));
+    temp_file_write(path, SET(KEY("a") "," KEY("b")));
     pass(1100);
     assert_int_equal(keyset_version(k), 2);
-    write_file("{");
+    temp_file_write(path, "{");
     pass(1100);
     assert_int_equal(count(), 2);
     assert_int_equal(info().failures, 1);
-    assert_non_null(strstr(info().problem, path));
-    unlink(path);
+    assert_non_null(strstr(info().problem, path.p));
+    unlink(path.p);
     pass(1100);
     assert_int_equal(count(), 2);
 }
@@ -525,20 +492,20 @@ static void a_file_that_is_no_good_is_no_source(void **state)
     size_t at = 0;
     (void)state;
 
-    path = arena_printf(arena, "/tmp/tollgate-keyset-%d", (int)getpid()).p;
+    path = arena_printf(arena, "/tmp/tollgate-keyset-%d", (int)getpid());
     assert_int_not_equal(get(KEYSET_FILE, STR("/nowhere/x")), ERR_OK);
     assert_non_null(strstr(why, "/nowhere/x, which cannot be read"));
-    write_file("short");
-    assert_int_equal(get(KEYSET_SECRET, str_z(path)), ERR_INVALID);
+    temp_file_write(path, "short");
+    assert_int_equal(get(KEYSET_SECRET, path), ERR_INVALID);
     assert_non_null(strstr(why, "no secret to verify with"));
-    assert_int_equal(get(KEYSET_PEM, str_z(path)), ERR_INVALID);
+    assert_int_equal(get(KEYSET_PEM, path), ERR_INVALID);
     assert_non_null(strstr(why, "no usable key"));
-    assert_int_equal(get(KEYSET_FILE, str_z(path)), ERR_INVALID);
+    assert_int_equal(get(KEYSET_FILE, path), ERR_INVALID);
     assert_false(keysets_next(all, &at, &i));
-    write_file("0123456789012345678901234567890123456789\n");
-    assert_int_equal(get(KEYSET_SECRET, str_z(path)), ERR_OK);
+    temp_file_write(path, "0123456789012345678901234567890123456789\n");
+    assert_int_equal(get(KEYSET_SECRET, path), ERR_OK);
     assert_int_equal(count(), 1);
-    unlink(path);
+    unlink(path.p);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)

@@ -9,8 +9,7 @@
 
 #include "base/budget.h"
 #include "http/client.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
 
 struct call {
     struct http_call x; /* first */
@@ -24,7 +23,6 @@ struct call {
     bool cancels_on_reply, pauses_on_reply, closes_on_reply;
 };
 
-static struct loop *loop;
 static struct http_client *client; /* NULL when gone */
 static int backend;
 static unsigned readies, gones;
@@ -159,23 +157,6 @@ static int begin(void **state)
         .idle_ms = 20000,
     };
     return 0;
-}
-
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
-}
-
-static void pass(uint64_t ms)
-{
-    while (ms) {
-        uint64_t step = ms < 20 ? ms : 20;
-
-        fake_pass(step);
-        loop_turn(loop, 0);
-        ms -= step;
-    }
 }
 
 static int end(void **state)

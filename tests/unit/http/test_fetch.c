@@ -9,8 +9,7 @@
 #include "http/fetch.h"
 #include "http/http_peer.h"
 #include "http/name_server.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
 
 /* What one request ended with. */
 struct told {
@@ -21,7 +20,6 @@ struct told {
     uint64_t max_age_s, retry_after_s;
 };
 
-static struct loop *loop;
 static struct arena *arena;
 static struct problems problems;
 static struct outbound *rules;
@@ -54,8 +52,6 @@ static void make_rules(const char *allow, uint64_t connections)
 
 static int begin(void **state)
 {
-    struct address at;
-
     (void)state;
     loop = loop_new();
     arena = arena_new();
@@ -64,19 +60,10 @@ static int begin(void **state)
     make_rules("127.0.0.1,*.ok", 2);
     name_server_start(loop);
     fetcher = fetcher_new(loop, str_z(name_server.address), 6);
-    assert_int_equal(sock_parse(STR("127.0.0.1:0"), &at), ERR_OK);
-    assert_int_equal(sock_listen(&at, 16, false, &listener), ERR_OK);
-    assert_int_equal(sock_local(listener, &at), ERR_OK);
-    port = ntohs(((struct sockaddr_in *)(void *)&at.sa)->sin_port);
+    listener = listen_here(&port);
     peer_count = 0;
     memset(&told, 0, sizeof(told));
     return 0;
-}
-
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
 }
 
 static int end(void **state)
@@ -519,17 +506,6 @@ static void nobody_there_is_told(void **state)
     expect(FETCH_CONNECT, "connect to 127.0.0.1:");
     get("http://nobody.test/");
     expect(FETCH_RESOLVE, "nobody.test: no such host");
-}
-
-static void pass(uint64_t ms)
-{
-    while (ms) {
-        uint64_t step = ms < 20 ? ms : 20;
-
-        fake_pass(step);
-        turn(1);
-        ms -= step;
-    }
 }
 
 static void a_stalled_server_is_given_up(void **state)

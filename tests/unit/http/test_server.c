@@ -17,8 +17,7 @@
 #include "base/budget.h"
 #include "http/server.h"
 #include "http/http_peer.h"
-#include "net/fake_time.h"
-#include "net/sock.h"
+#include "net/hand_loop.h"
 
 struct call {
     struct http_stream s; /* first */
@@ -26,7 +25,6 @@ struct call {
     unsigned number;
 };
 
-static struct loop *loop;
 static struct http_conns conns;
 static struct http_server server;
 static struct peer peer;
@@ -211,12 +209,6 @@ static int begin(void **state)
     return 0;
 }
 
-static void turn(unsigned times)
-{
-    while (times--)
-        loop_turn(loop, 0);
-}
-
 static int end(void **state)
 {
     (void)state;
@@ -252,17 +244,6 @@ static void open_as(struct peer *p, int type, int send_bytes, const char *ip)
 static void open_one(void)
 {
     open_as(&peer, SOCK_STREAM, 0, "192.0.2.7");
-}
-
-static void pass(uint64_t ms)
-{
-    while (ms) {
-        uint64_t step = ms < 50 ? ms : 50;
-
-        fake_pass(step);
-        loop_turn(loop, 0);
-        ms -= step;
-    }
 }
 
 /* Says something and lets the server work. */
