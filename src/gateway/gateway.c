@@ -812,7 +812,8 @@ enum err gateway_check(struct arena *a, const struct settings *s,
                        struct buf *text, struct problems *ps)
 {
     const struct api_conf *entry = s->gateway.apis.items;
-    struct router *router = router_new(a);
+    struct arena *apis; /* has what holds on to credentials */
+    struct router *router;
     struct keysets *keysets = keysets_new(NULL, NULL, NULL);
     struct credentials *credentials;
     struct policies *policies;
@@ -832,18 +833,21 @@ enum err gateway_check(struct arena *a, const struct settings *s,
         keysets_free(keysets);
         return ERR_INVALID;
     }
+    apis = arena_new();
+    router = router_new(apis);
     for (size_t i = 0; i < s->gateway.apis.count; i++, entry++) {
         struct conf_strings files = { 0 };
 
         if (openapi_find(a, entry->path, ps, &files))
             continue;
         for (size_t k = 0; k < files.count; k++)
-            check_document(a, files.items[k], s, entry, credentials, policies,
-                           router, text, ps);
+            check_document(apis, files.items[k], s, entry, credentials,
+                           policies, router, text, ps);
     }
     if (s->gateway.apikey_issuer.enabled)
-        check_document(a, apikey_issuer_entry.path, s, &apikey_issuer_entry,
+        check_document(apis, apikey_issuer_entry.path, s, &apikey_issuer_entry,
                        credentials, policies, router, text, ps);
+    arena_free(apis);
     credentials_unref(credentials);
     keysets_free(keysets);
     policies_unref(policies);
