@@ -199,6 +199,7 @@ describe('An issuer that is gone', () => {
             await Promise.all(both.map((issuer) => issuer.start()));
             tokens.push(await oidc.token(), await glewlwyd.token());
             await pause(300);
+            await until(() => load.done >= 500, { what: '500 calls' });
         } finally {
             await load.stop();
         }
@@ -232,6 +233,7 @@ describe('An issuer that is gone', () => {
             for (const token of fresh)
                 await until(async () => (await ask(gateway, token, '/asked/any')).status === 200, { ms: 8000, every: 100, what: 'the servers to be asked again' });
             assertError(await ask(gateway, 'nobody-has-this', '/asked/any'), 401, '900901');
+            await until(() => load.done >= 200, { what: '200 calls' });
         } finally {
             await load.stop();
         }
