@@ -192,17 +192,35 @@ static void check_unenforced(struct compile *c)
 
 /* Operations */
 
-static bool is_open(const struct chain *chain)
+/* NULL: the operation asks for nothing. */
+static const struct auth *auth_of(const struct chain *chain)
 {
     for (uint32_t i = 0; i < chain->count; i++)
         if (chain->steps[i].policy == &policy_authenticate)
-            return ((const struct auth *)chain->steps[i].conf)->open;
-    return true;
+            return chain->steps[i].conf;
+    return NULL;
+}
+
+static void allow_fields(struct api *api, const struct auth *auth)
+{
+    for (size_t i = 0; i < auth->count; i++)
+        for (size_t k = 0; k < auth->ways[i].count; k++) {
+            const struct auth_demand *d = &auth->ways[i].demands[k];
+            struct str name;
+
+            for (unsigned n = 0; d->kind->field; n++) {
+                name = d->kind->field(d->conf, n);
+                if (!name.len)
+                    break;
+                cors_allow_field(&api->cors, api->arena, name);
+            }
+        }
 }
 
 static void compile_op(struct compile *c, const struct oas_operation *o)
 {
     struct op *op = &c->api->ops[c->api->op_count];
+    const struct auth *auth;
     struct policy_input in = { .arena = c->a,
                                .doc = c->doc,
                                .operation = o,
@@ -226,7 +244,10 @@ static void compile_op(struct compile *c, const struct oas_operation *o)
     if (chain_compile(&in, &op->chain) || o->shadowed ||
         !(op->production || op->answer))
         return;
-    op->open = is_open(&op->chain);
+    auth = auth_of(&op->chain);
+    op->open = !auth || auth->open;
+    if (auth)
+        allow_fields(c->api, auth);
     e = op_tree_add(c->api->tree, arena_copy(c->a, o->route), op);
     if (e == ERR_CONFLICT)
         problem_error(c->ps, o->file, o->line,

@@ -78,6 +78,25 @@ describe('An API key', () => {
         await seen(`/old/a?apikey=${key}`);
     });
 
+    test('may come from a script of another origin, as its pre-flight says', async () => {
+        const origin = { Origin: 'https://app.test' };
+        const sendable = async (path) => {
+            const answer = await gateway.call(path, { method: 'OPTIONS', headers: { ...origin, 'Access-Control-Request-Method': 'GET' } });
+
+            assert.equal(answer.status, 200, path);
+            return answer.header('access-control-allow-headers').toLowerCase().split(',');
+        };
+
+        assert.ok((await sendable('/shop/header')).includes('x-key'));
+        assert.ok((await sendable('/old/a')).includes('apikey'));
+        assert.ok(!(await sendable('/old/a')).includes('x-key'), 'of another API');
+        assert.ok(!(await sendable('/shop/header')).includes('sid'), 'no field');
+        const refused = await gateway.call('/shop/header', { headers: origin });
+
+        assert.equal(refused.status, 401);
+        assert.equal(refused.header('access-control-allow-origin'), '*');
+    });
+
     test('that is missing, wrong by a byte, unknown or no key at all gets 401', async () => {
         const { key } = await newKey();
         const other = key.slice(0, -1) + (key.at(-1) === 'a' ? 'b' : 'a');

@@ -33,6 +33,16 @@ static void add_place(struct key_conf *k, enum oas_in in, struct str name)
     k->places[k->place_count++] = (struct place) { in, name, field_id(name) };
 }
 
+static struct str field(const void *conf, unsigned n)
+{
+    const struct key_conf *k = conf;
+
+    for (size_t i = 0; i < k->place_count; i++)
+        if (k->places[i].in == OAS_IN_HEADER && !n--)
+            return k->places[i].name;
+    return STR_NULL;
+}
+
 static enum err prepare(const struct policy_input *in,
                         const struct oas_demand *demand, void **conf)
 {
@@ -509,5 +519,6 @@ const struct credential_kind credential_api_key = {
     .name = "an API key",
     .challenge = "ApiKey",
     .prepare = prepare,
+    .field = field,
     .check = check,
 };

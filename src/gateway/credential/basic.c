@@ -26,6 +26,13 @@ struct basic {
 
 /* ---- compiling ---- */
 
+static struct str field(const void *conf, unsigned n)
+{
+    const struct basic *b = conf;
+
+    return n ? STR_NULL : b->header;
+}
+
 static enum err prepare(const struct policy_input *in,
                         const struct oas_demand *demand, void **conf)
 {
@@ -272,6 +279,7 @@ const struct credential_kind credential_basic = {
     .name = "a user name and password",
     .challenge = "Basic",
     .prepare = prepare,
+    .field = field,
     .check = check,
     .cancel = cancel,
 };

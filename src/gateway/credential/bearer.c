@@ -110,6 +110,13 @@ static enum err prepare(const struct policy_input *in,
     return ERR_INVALID;
 }
 
+static struct str field(const void *conf, unsigned n)
+{
+    const struct bearer *b = conf;
+
+    return n == 0 ? b->header : n == 1 ? STR("DPoP") : STR_NULL;
+}
+
 /* ---- a call ---- */
 
 static const struct header *find_field(const struct message *m,
@@ -651,6 +658,7 @@ const struct credential_kind credential_bearer = {
     .name = "a bearer token",
     .challenge = "Bearer",
     .prepare = prepare,
+    .field = field,
     .check = check,
     .cancel = cancel,
 };

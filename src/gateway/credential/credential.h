@@ -32,6 +32,9 @@ struct credential_kind {
      * problem that prints the lines to add. */
     enum err (*prepare)(const struct policy_input *in,
                         const struct oas_demand *demand, void **conf);
+    /* The n-th field of a request that it looks at, or an empty name: scripts
+     * of other origins may set these (cors.h). NULL: none. */
+    struct str (*field)(const void *conf, unsigned n);
     enum finding (*check)(struct auth_run *run, const void *conf);
     /* The exchange has gone while it waited. May be NULL. */
     void (*cancel)(struct auth_run *run);

@@ -70,6 +70,19 @@ struct cors cors_of(struct arena *a, const struct openapi *doc,
     return c;
 }
 
+void cors_allow_field(struct cors *c, struct arena *a, struct str name)
+{
+    struct str rest = c->headers;
+
+    while (rest.p)
+        if (str_eq_nocase(str_trim(str_cut(&rest, ',')), name))
+            return;
+    c->headers =
+        c->headers.len
+            ? arena_printf(a, "%.*s,%.*s", STR_ARG(c->headers), STR_ARG(name))
+            : arena_copy(a, name);
+}
+
 bool cors_is_preflight(const struct exchange *x)
 {
     const struct message *m = &x->s.request;

@@ -24,6 +24,9 @@ struct exchange;
 /* What the document says, else the gateway's default. */
 struct cors cors_of(struct arena *a, const struct openapi *doc,
                     const struct cors_conf *conf);
+/* Scripts may set this field too, which an operation of the API looks at for
+ * credentials. The arena is the API's. */
+void cors_allow_field(struct cors *c, struct arena *a, struct str name);
 /* OPTIONS with Origin and Access-Control-Request-Method. */
 bool cors_is_preflight(const struct exchange *x);
 /* Answers it, after cors_reply(): allowed is the set of methods the path

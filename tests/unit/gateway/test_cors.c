@@ -283,6 +283,22 @@ static void a_document_may_leave_lists_to_the_settings(void **state)
     assert_int_equal(x->field_count, 0);
 }
 
+static void fields_of_credentials_may_be_sent(void **state)
+{
+    (void)state;
+
+    request_from("192.0.2.1", "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    cors = cors_of(arena, &doc, &conf);
+    cors_allow_field(&cors, arena, STR("Authorization")); /* is there */
+    cors_allow_field(&cors, arena, STR("X-Key"));
+    cors_allow_field(&cors, arena, STR("x-key"));
+    cors_allow_field(&cors, arena, STR("Type")); /* no part of another */
+    assert_true(str_is(cors.headers, "authorization,Content-Type,X-Key,Type"));
+    cors.headers = STR_NULL;
+    cors_allow_field(&cors, arena, STR("X-Key"));
+    assert_true(str_is(cors.headers, "X-Key"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -299,6 +315,7 @@ int main(void)
         TEST(not_every_options_is_a_preflight),
         TEST(the_document_comes_before_the_settings),
         TEST(a_document_may_leave_lists_to_the_settings),
+        TEST(fields_of_credentials_may_be_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
