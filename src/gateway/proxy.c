@@ -12,6 +12,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "gateway/forwarding.h"
+#include "gateway/policy/limits.h"
 #include "gateway/streams.h"
 #include "gateway/tracing.h"
 #include "gateway/tunnel.h"
@@ -266,6 +267,8 @@ void proxy_request_body(struct exchange *x, char *p, size_t n)
     if (x->call.client) {
         x->streamed = true;
         forward(x, p, n, false);
+        if (x->limits)
+            limits_flowed(x);
         proxy_slow_client(x);
         return;
     }
@@ -734,6 +737,8 @@ static void on_body(struct http_call *call, char *p, size_t n, bool end,
         return;
     }
     http_body(&x->s, p, n);
+    if (x->limits)
+        limits_flowed(x);
     proxy_slow_backend(x);
 }
 

@@ -2,16 +2,20 @@
  *
  * All limits of a call are one take, all or none, in the table that every
  * thread and the next process share. Bytes are looked at before and counted
- * when they have flowed; what is counted at once is given back at the end.
+ * while they flow; what is counted at once is given back at the end.
  */
+#include "gateway/policy/limits.h"
+
 #include <stdio.h>
 #include <time.h>
 
-#include "gateway/exchange.h"
 #include "gateway/policies.h"
 #include "gateway/worker.h"
 
-enum { BOUNDS_MAX = 2 };
+enum {
+    BOUNDS_MAX = 2,
+    FLOW_BYTES = 16 * 1024, /* are counted together */
+};
 _Static_assert((BOUNDS_MAX + 1) * TIER_TAKES_MAX + 1 <= LIMITS_MAX,
                "a call's takes do not fit: its tiers', and the backend's");
 
@@ -38,10 +42,12 @@ struct asked {
     uint32_t count;
 };
 
-/* What is to be done when the call ends; in its arena. */
+/* What goes on until the call ends; in its arena. */
 struct limits_run {
-    uint32_t count, held;
-    struct take takes[];
+    struct take *held; /* limits_give() */
+    uint32_t held_bits;
+    uint64_t counted;   /* bytes, in both directions */
+    struct asked *flow; /* those in bytes; or NULL */
 };
 
 /* ---- compiling ---- */
@@ -334,20 +340,61 @@ static bool add_caller(struct exchange *x, const struct limits_conf *c,
     return b != NULL;
 }
 
-/* Windows of requests need nothing at the end. */
+static uint64_t flowed(const struct exchange *x)
+{
+    return x->s.body_in + x->s.body_out;
+}
+
+static void add_ask(struct asked *to, const struct asked *from, uint32_t i)
+{
+    to->takes[to->count] = from->takes[i];
+    to->limits[to->count] = from->limits[i];
+    to->names[to->count] = from->names[i];
+    to->refusals[to->count++] = from->refusals[i];
+}
+
+static bool is_bytes(const struct asked *run, uint32_t i)
+{
+    return !run->takes[i].cost;
+}
+
+/* A stream whose API has changed was counted when it began: only what holds
+ * for as long as it lives is asked again. */
+static void leave_what_lasts(struct asked *run)
+{
+    uint32_t count = run->count;
+
+    run->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (is_bytes(run, i) || run->takes[i].kind == TAKE_AT_ONCE)
+            add_ask(run, run, i);
+}
+
+/* Windows of requests need nothing more. */
 static void keep(struct exchange *x, const struct asked *run, uint32_t held)
 {
-    bool bytes = false;
+    struct limits_run *l;
+    size_t bytes = 0;
 
     for (uint32_t i = 0; i < run->count; i++)
-        bytes |= !run->takes[i].cost;
+        bytes += is_bytes(run, i);
     if (!held && !bytes)
         return;
-    x->limits = arena_raw(x->s.arena, sizeof(*x->limits) +
-                                          run->count * sizeof(struct take));
-    x->limits->count = run->count;
-    x->limits->held = held;
-    memcpy(x->limits->takes, run->takes, run->count * sizeof(struct take));
+    l = arena_alloc(x->s.arena, sizeof(*l));
+    if (held) {
+        l->held_bits = held;
+        l->held = arena_raw(x->s.arena, run->count * sizeof(*l->held));
+        memcpy(l->held, run->takes, run->count * sizeof(*l->held));
+    }
+    if (bytes) {
+        l->flow = arena_raw(x->s.arena, sizeof(*l->flow));
+        l->flow->count = 0;
+        for (uint32_t i = 0; i < run->count; i++)
+            if (is_bytes(run, i))
+                add_ask(l->flow, run, i);
+    }
+    l->counted = x->again ? flowed(x) : 0;
+    x->limits = l;
 }
 
 static enum verdict on_request(const void *conf, struct exchange *x)
@@ -377,6 +424,8 @@ static enum verdict on_request(const void *conf, struct exchange *x)
         run.limits[run.count] = NULL;
         run.names[run.count++] = &c->backend_name;
     }
+    if (x->again)
+        leave_what_lasts(&run);
     if (!run.count)
         return VERDICT_NEXT;
     if (!limits_take(c->policies->counters, run.takes, run.count,
@@ -388,24 +437,61 @@ static enum verdict on_request(const void *conf, struct exchange *x)
     return VERDICT_NEXT;
 }
 
+/* Counts what flowed since. False: a limit has nothing left. */
+static bool debit(struct exchange *x)
+{
+    struct limits_run *l = x->limits;
+    uint64_t bytes = flowed(x), more = bytes - l->counted;
+
+    if (bytes <= l->counted)
+        return true;
+    l->counted = bytes;
+    return limits_debit(x->api->policies->counters, l->flow->takes,
+                        l->flow->count, more, loop_wall_us(x->worker->loop));
+}
+
+void limits_flowed(struct exchange *x)
+{
+    const struct limits_run *l = x->limits;
+
+    if (l->flow && flowed(x) >= l->counted + FLOW_BYTES)
+        (void)debit(x);
+}
+
+/* A stream ends when its bytes are used up, by whomever. */
+static const struct refusal *on_review(const void *conf, struct exchange *x)
+{
+    struct limits_run *l = x->limits;
+    struct limits_result r;
+
+    (void)conf;
+    if (!l || !l->flow)
+        return NULL;
+    (void)debit(x);
+    limits_look(x->api->policies->counters, l->flow->takes, l->flow->count,
+                loop_wall_us(x->worker->loop), &r);
+    if (r.refusal == LIMITS_ADMITTED)
+        return NULL;
+    explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
+                 reason_of(l->flow, r.refused),
+                 (uint32_t)r.states[r.refused].limit,
+                 limit_text(x, l->flow, r.refused));
+    return refusal_of(l->flow, r.refused);
+}
+
 static void on_end(const void *conf, struct exchange *x)
 {
     const struct limits_conf *c = conf;
-    struct limits_run *run = x->limits;
-    uint64_t now_us, bytes = x->s.body_in + x->s.body_out;
+    struct limits_run *l = x->limits;
 
-    if (!run)
+    if (!l)
         return;
-    now_us = loop_wall_us(x->worker->loop);
-    if (run->held)
-        limits_give(c->policies->counters, run->takes, run->held, now_us);
-    for (uint32_t i = 0; i < run->count && bytes; i++) {
-        if (run->takes[i].cost)
-            continue;
-        (void)limits_debit(c->policies->counters, run->takes, run->count, bytes,
-                           now_us);
-        break;
-    }
+    if (l->held_bits)
+        limits_give(c->policies->counters, l->held, l->held_bits,
+                    loop_wall_us(x->worker->loop));
+    if (l->flow)
+        (void)debit(x);
+    x->limits = NULL;
 }
 
 const struct policy policy_limits = {
@@ -414,5 +500,6 @@ const struct policy policy_limits = {
     .needs = NEED_ADDRESS,
     .prepare = prepare,
     .on_request = on_request,
+    .on_review = on_review,
     .on_end = on_end,
 };
