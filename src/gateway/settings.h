@@ -102,6 +102,9 @@ struct tracing_conf {
     struct otlp_conf otlp;
 };
 
+/* Which replies have the fields RateLimit-Policy and RateLimit. */
+enum rate_limit_fields { RATE_FIELDS_REFUSED, RATE_FIELDS_ALWAYS };
+
 struct gateway_conf {
     struct conf_list listeners; /* struct listener_conf */
     struct conf_list apis;      /* struct api_conf */
@@ -112,6 +115,7 @@ struct gateway_conf {
     struct str upstream;                 /* overrides every endpoint */
     struct str policies;                 /* file with tiers */
     struct str unauthenticated_tier;     /* empty: none */
+    int rate_limit_fields;               /* enum rate_limit_fields */
     struct {
         uint64_t slots;
         int full; /* enum counters_full */

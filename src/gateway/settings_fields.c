@@ -17,6 +17,8 @@ static const struct conf_field admin_fields[] = {
     { 0 },
 };
 
+static const char *const rate_limit_fields_names[] = { "refused", "always",
+                                                       NULL };
 static const char *const default_security_names[] = { "open", "oauth2",
                                                       "api_key", "basic",
                                                       NULL };
@@ -97,6 +99,14 @@ static const struct conf_field gateway_fields[] = {
       .help = "The limit for calls of operations that want no credential, "
               "counted by client address, as Unauthenticated. Empty: "
               "none." },
+    { .name = "rate_limit_fields",
+      .type = CONF_ENUM,
+      .at = GATEWAY(rate_limit_fields),
+      .choices = rate_limit_fields_names,
+      .def = "refused",
+      .help = "Which replies of limited operations have RateLimit-Policy and "
+              "RateLimit: those that a limit refused, or all, with the limit "
+              "of which least is left." },
     { .name = "counters",
       .type = CONF_SECTION,
       .fields = counter_fields,

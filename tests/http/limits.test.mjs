@@ -93,6 +93,22 @@ describe('A limit', () => {
         assert.match(refused.header('ratelimit'), /^"Five";r=0;t=\d+$/);
     });
 
+    test('tells every caller what is left, when asked to', async () => {
+        const telling = await start({ 'two.json': one('/two', 'Two'), 'once.json': one('/once', 'OneAtOnce') }, { rateLimitFields: 'always' });
+        const told = async (target) => {
+            const answer = await telling.call(target);
+
+            return [answer.status, answer.header('ratelimit-policy'), answer.header('ratelimit')?.replace(/t=\d+$/, 't=N'), answer.header('retry-after')];
+        };
+
+        assert.deepEqual(await told('/two/x'), [200, '"Two";q=3;w=3600', '"Two";r=2;t=N', undefined]);
+        assert.deepEqual(await told('/two/x'), [200, '"Two";q=3;w=3600', '"Two";r=1;t=N', undefined]);
+        assert.deepEqual(await told('/two/y'), [200, '"Two";q=3;w=3600', '"Two";r=0;t=N', undefined]);
+        assert.deepEqual((await told('/two/x')).slice(0, 3), [429, '"Two";q=3;w=3600', '"Two";r=0;t=N']);
+        assert.deepEqual(await told('/once/x'), [200, undefined, undefined, undefined]);
+        await telling.stop();
+    });
+
     test('of the model is read as the model has it', async () => {
         assert.deepEqual((await burst(gateway, '/model/x', 10)).count, { 200: 7, 429: 3 });
         assert.deepEqual((await burst(gateway, '/free/x', 30)).count, { 200: 30 });

@@ -31,6 +31,7 @@ struct limits_conf {
     struct str api, operation;
     struct take backend; /* limit 0: none */
     struct str backend_name;
+    bool tell; /* every caller what is left */
 };
 
 /* What a call takes, while that is decided. */
@@ -151,6 +152,7 @@ static enum err prepare(const struct policy_input *in, void *conf)
     if (e)
         return e;
     bind_backend(in, c);
+    c->tell = in->conf->rate_limit_fields == RATE_FIELDS_ALWAYS;
     /* Who may call may bring a tier. */
     callers = o->security_count || in->conf->default_security;
     return c->bound_count || c->backend.limit || callers ? ERR_OK
@@ -264,8 +266,7 @@ static const struct str *limit_text(struct exchange *x, const struct asked *run,
     return out;
 }
 
-/* draft-ietf-httpapi-ratelimit-headers, and Retry-After as the model has it:
- * a date. */
+/* draft-ietf-httpapi-ratelimit-headers. */
 static void add_fields(struct exchange *x, const struct asked *run,
                        const struct limit_state *s, uint32_t i)
 {
@@ -276,12 +277,7 @@ static void add_fields(struct exchange *x, const struct asked *run,
     uint64_t window_s = run->takes[i].kind == TAKE_WINDOW
                             ? window_length_s(run->takes[i].window)
                             : 0;
-    char date[30];
 
-    if (at_us) {
-        clock_http_date((at_us + 999999) / 1000000 * 1000000, date);
-        exchange_add_field(x, STR("Retry-After"), arena_copy(a, str_z(date)));
-    }
     exchange_add_field(
         x, STR("RateLimit-Policy"),
         arena_printf(a, window_s ? "\"%.*s\";q=%llu;w=%llu" : "\"%.*s\";q=%llu",
@@ -292,6 +288,34 @@ static void add_fields(struct exchange *x, const struct asked *run,
                                     STR_ARG(*run->names[i]),
                                     (unsigned long long)s->remaining,
                                     (unsigned long long)wait_s));
+}
+
+/* A date, as the model has it. */
+static void add_retry_after(struct exchange *x, const struct limit_state *s)
+{
+    uint64_t at_us = s->retry_us ? s->retry_us : s->reset_us;
+    char date[30];
+
+    if (!at_us)
+        return;
+    clock_http_date((at_us + 999999) / 1000000 * 1000000, date);
+    exchange_add_field(x, STR("Retry-After"),
+                       arena_copy(x->s.arena, str_z(date)));
+}
+
+/* Of the limits of requests, the one of which least is left. */
+static void tell(struct exchange *x, const struct asked *run,
+                 const struct limits_result *r)
+{
+    const struct limit_state *least = NULL;
+
+    for (uint32_t i = 0; i < run->count; i++)
+        if (run->limits[i] && run->takes[i].cost &&
+            run->takes[i].kind != TAKE_AT_ONCE &&
+            (!least || r->states[i].remaining < least->remaining))
+            least = &r->states[i];
+    if (least)
+        add_fields(x, run, least, (uint32_t)(least - r->states));
 }
 
 /* The model's member of the body: when to come back. */
@@ -321,6 +345,7 @@ static enum verdict refuse(struct exchange *x, const struct asked *run,
     explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_REFUSED,
                  reason_of(run, r->refused), (uint32_t)s->limit,
                  limit_text(x, run, r->refused));
+    add_retry_after(x, s);
     add_fields(x, run, s, r->refused);
     x->refusal_more = next_access(x, s->retry_us ? s->retry_us : s->reset_us);
     exchange_refuse(x, refusal_of(run, r->refused));
@@ -432,6 +457,8 @@ static enum verdict on_request(const void *conf, struct exchange *x)
                      loop_wall_us(x->worker->loop), &r))
         return refuse(x, &run, &r);
     keep(x, &run, r.held);
+    if (c->tell && !x->again)
+        tell(x, &run, &r);
     explain_note(&x->explain, EXPLAIN_LIMIT, EXPLAIN_PASSED, REASON_LIMIT_LEFT,
                  run.count, run.names[0]);
     return VERDICT_NEXT;
