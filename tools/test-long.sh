@@ -46,6 +46,7 @@ suites_under() # NAME DIR SANITIZER
 
     rm -rf "$reports"
     mkdir -p "$reports"
+    chmod 1777 "$reports" # also for the account that root becomes
     export ASAN_OPTIONS=log_path=$reports/asan:detect_leaks=1
     export UBSAN_OPTIONS=log_path=$reports/ubsan:print_stacktrace=1
     export TSAN_OPTIONS=log_path=$reports/tsan:halt_on_error=0

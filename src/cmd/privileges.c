@@ -17,7 +17,7 @@
 /* Permitted, and in effect only while a Unix socket is being connected. */
 #define HELD BIT(CAP_DAC_OVERRIDE)
 
-static bool dropped_once;
+static _Atomic bool dropped_once;
 
 void privileges_begin(void)
 {
